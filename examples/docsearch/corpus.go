@@ -13,6 +13,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"runtime"
@@ -158,17 +159,9 @@ func decodeCorpus(ctx context.Context, data []byte) ([]Symbol, error) {
 		if len(line) == 0 {
 			continue
 		}
-		if !utf8.Valid(line) {
-			return nil, bad(n, "not valid UTF-8")
-		}
-		dec := json.NewDecoder(bytes.NewReader(line))
-		dec.DisallowUnknownFields()
 		var s Symbol
-		if err := dec.Decode(&s); err != nil {
+		if err := decodeLine(line, &s); err != nil {
 			return nil, bad(n, "not a symbol: %v", err)
-		}
-		if dec.More() {
-			return nil, bad(n, "more than one value on the line")
 		}
 		if s.ID == "" || s.Pkg == "" || s.Name == "" || s.Doc == "" {
 			return nil, bad(n, "id, pkg, name and doc must not be empty")
@@ -186,4 +179,21 @@ func decodeCorpus(ctx context.Context, data []byte) ([]Symbol, error) {
 		return nil, bad(1, "no symbol in the file")
 	}
 	return symbols, nil
+}
+
+// decodeLine parses one line as exactly one JSON value without unknown fields
+// and in valid UTF-8.
+func decodeLine(line []byte, v any) error {
+	if !utf8.Valid(line) {
+		return errors.New("not valid UTF-8")
+	}
+	dec := json.NewDecoder(bytes.NewReader(line))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("more than one value on the line")
+	}
+	return nil
 }
