@@ -16,7 +16,9 @@ import (
 )
 
 // backend misbehaves on purpose.
-type backend struct{ proto.UnimplementedBackendServer }
+type backend struct {
+	proto.UnimplementedBackendServer
+}
 
 func (backend) Info(context.Context, *proto.InfoRequest) (*proto.BackendInfo, error) {
 	return &proto.BackendInfo{Name: "odd"}, nil
