@@ -60,10 +60,14 @@ type finder struct {
 
 func (f finder) find(explicit string) (string, error) {
 	if explicit != "" {
+		check := checkRoot
 		if isCorpusFile(explicit) {
-			return explicit, checkFile(explicit)
+			check = checkFile
 		}
-		return explicit, checkRoot(explicit)
+		if err := check(explicit); err != nil {
+			return "", err
+		}
+		return explicit, nil
 	}
 	var tried []string
 	try := func(root string) bool {

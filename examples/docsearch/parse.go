@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/sparkrsi/spark/sdk/fault"
@@ -96,17 +97,27 @@ func (p pkgDir) symbols() ([]Symbol, error) {
 			out.file(file)
 		}
 	}
+	out.promote()
 	return out.symbols, nil
 }
 
+// releaseTags makes every go1.N constraint hold: the files of an installation
+// are for its own version, whatever Go built this program.
+var releaseTags = func() []string {
+	tags := make([]string, 99)
+	for i := range tags {
+		tags[i] = "go1." + strconv.Itoa(i+1)
+	}
+	return tags
+}()
+
 // selectFile returns the text of a file, or nil if its name or build
-// constraints keep it out of a linux/amd64 build with cgo. The compiler that
-// built this program only tells which go1.N constraints hold.
+// constraints keep it out of a linux/amd64 build with cgo.
 func selectFile(dir, name string) ([]byte, error) {
 	var text []byte
 	platform := build.Context{
 		GOOS: "linux", GOARCH: "amd64", Compiler: "gc", CgoEnabled: true,
-		ReleaseTags: build.Default.ReleaseTags,
+		ReleaseTags: releaseTags,
 		OpenFile: func(path string) (io.ReadCloser, error) {
 			var err error
 			text, err = os.ReadFile(path)
@@ -125,7 +136,13 @@ type collector struct {
 	pkg     string
 	fset    *token.FileSet
 	symbols []Symbol
+	hidden  []*ast.FuncDecl // exported methods of unexported types
+	embeds  []embed
 }
+
+// embed says that the exported struct outer embeds the unexported type inner of
+// the same package.
+type embed struct{ outer, inner string }
 
 // add records a symbol if it has a documentation: its own comment and the one
 // at its line's end, and that of its group if it has no comment of its own.
@@ -175,14 +192,39 @@ func (c *collector) function(d *ast.FuncDecl) {
 		c.add(d.Name.Name, "func", c.oneLine(sig), d.Doc, nil, nil)
 		return
 	}
-	if base := receiver(d.Recv.List[0].Type); ast.IsExported(base) {
+	if base := baseType(d.Recv.List[0].Type); ast.IsExported(base) {
 		c.add(base+"."+d.Name.Name, "method", c.oneLine(sig), d.Doc, nil, nil)
+	} else {
+		c.hidden = append(c.hidden, d)
 	}
 }
 
-// receiver returns the name of a receiver's base type: Pointer for
-// *Pointer[T].
-func receiver(x ast.Expr) string {
+// promote records the methods that exported structs have from unexported types
+// they embed, such as testing.T.Fatal, unless they declare their own.
+func (c *collector) promote() {
+	declared := map[string]bool{}
+	for _, s := range c.symbols {
+		declared[s.Name] = true
+	}
+	for _, e := range c.embeds {
+		for _, d := range c.hidden {
+			name := e.outer + "." + d.Name.Name
+			if baseType(d.Recv.List[0].Type) == e.inner && !declared[name] {
+				declared[name] = true
+				c.add(name, "method", c.methodSig(e.outer, d.Name.Name, d.Type), d.Doc, nil, nil)
+			}
+		}
+	}
+}
+
+// methodSig returns the declaration of a method without a named receiver.
+func (c *collector) methodSig(typ, name string, fn *ast.FuncType) string {
+	return clip("func (" + typ + ") " + name + strings.TrimPrefix(c.oneLine(fn), "func"))
+}
+
+// baseType returns the name of the type behind a receiver or an embedded field:
+// Pointer for *Pointer[T], "" for a type of another package.
+func baseType(x ast.Expr) string {
 	for {
 		switch t := x.(type) {
 		case *ast.StarExpr:
@@ -210,6 +252,11 @@ func (c *collector) typ(spec *ast.TypeSpec, group *ast.CommentGroup) {
 	switch t := spec.Type.(type) {
 	case *ast.StructType:
 		short.Type = ast.NewIdent("struct")
+		for _, f := range t.Fields.List {
+			if inner := baseType(f.Type); len(f.Names) == 0 && inner != "" && !ast.IsExported(inner) {
+				c.embeds = append(c.embeds, embed{name, inner})
+			}
+		}
 	case *ast.InterfaceType:
 		short.Type = ast.NewIdent("interface")
 		for _, m := range t.Methods.List {
@@ -217,8 +264,8 @@ func (c *collector) typ(spec *ast.TypeSpec, group *ast.CommentGroup) {
 			if !ok || len(m.Names) == 0 || !m.Names[0].IsExported() {
 				continue
 			}
-			sig := strings.TrimPrefix(c.oneLine(fn), "func")
-			c.add(name+"."+m.Names[0].Name, "method", clip("func ("+name+") "+m.Names[0].Name+sig), m.Doc, m.Comment, nil)
+			method := m.Names[0].Name
+			c.add(name+"."+method, "method", c.methodSig(name, method, fn), m.Doc, m.Comment, nil)
 		}
 	}
 	c.add(name, "type", "type "+c.oneLine(short), spec.Doc, spec.Comment, group)

@@ -80,7 +80,7 @@ func decodeQuestions(data []byte) ([]Question, error) {
 		if err := decodeLine(lines.Bytes(), &q); err != nil {
 			return nil, fault.New(fault.Invalid, where, "not a question: %v", err)
 		}
-		if q.ID == "" || q.Question == "" || len(q.Expected) == 0 {
+		if q.ID == "" || q.Question == "" || len(q.Expected) == 0 || slices.Contains(q.Expected, "") {
 			return nil, fault.New(fault.Invalid, where, "id, question and expected must not be empty")
 		}
 		if seen[q.ID] {

@@ -1,0 +1,4 @@
+package main
+
+// Exported must not appear.
+func Exported() {}

@@ -1,0 +1,6 @@
+//go:build ignore
+
+package main
+
+// Generate must not appear.
+func Generate() {}

@@ -1,0 +1,4 @@
+package shapes
+
+// OnlyLinux appears on every platform.
+func OnlyLinux() {}

@@ -1,0 +1,4 @@
+package shapes
+
+// OnlyWindows must not appear.
+func OnlyWindows() {}

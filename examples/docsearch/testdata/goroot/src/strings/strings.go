@@ -1,0 +1,11 @@
+package strings
+
+// Fields splits s around white space.
+func Fields(
+	s string, // the text
+	keep bool,
+) (
+	parts []string,
+) {
+	return nil
+}

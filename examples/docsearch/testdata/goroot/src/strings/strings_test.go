@@ -1,0 +1,4 @@
+package strings
+
+// OnlyInTests must not appear.
+func OnlyInTests() {}

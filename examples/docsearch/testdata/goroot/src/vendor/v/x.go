@@ -1,0 +1,4 @@
+package x
+
+// Excluded must not appear.
+func Excluded() {}
