@@ -3,6 +3,7 @@ package stats
 import (
 	"errors"
 	"math"
+	"math/bits"
 	"slices"
 )
 
@@ -11,15 +12,19 @@ var ErrTooFew = errors.New("too few values")
 
 // SignFlip returns the score of the mean of d when each sign could as well have been the other:
 // z = sum d / sqrt(sum d^2), at most sqrt(len(d)) in size. It is 0 when every value is 0 or there is none, and NaN when
-// a value is.
+// one is not finite.
 func SignFlip(d []float64) float64 {
-	var sum, squares float64
+	var largest, sum, squares float64
 	for _, x := range d {
+		largest = max(largest, math.Abs(x))
+	}
+	if largest == 0 {
+		return 0
+	}
+	for _, x := range d {
+		x /= largest // neither overflows nor vanishes when squared
 		sum += x
 		squares += x * x
-	}
-	if squares == 0 {
-		return 0
 	}
 	return sum / math.Sqrt(squares)
 }
@@ -28,46 +33,30 @@ func SignFlip(d []float64) float64 {
 // mid-ranks for ties, divided by sqrt(n(n+1)(2n+1)/6). It is 0 when every value is 0 or there is none, and NaN when a
 // value is. Source: Wilcoxon 1945; the variance is not reduced for ties, which errs towards no difference.
 func SignedRank(d []float64) float64 {
-	kept := make([]float64, 0, len(d))
+	// A float64 turned left by one bit orders as its size, with the sign last.
+	keys := make([]uint64, 0, len(d))
 	for _, x := range d {
 		if math.IsNaN(x) {
 			return x
 		}
 		if x != 0 {
-			kept = append(kept, x)
+			keys = append(keys, bits.RotateLeft64(math.Float64bits(x), 1))
 		}
 	}
-	if len(kept) == 0 {
+	if len(keys) == 0 {
 		return 0
 	}
-	slices.SortFunc(kept, bySize)
-	return rankedScore(kept)
-}
-
-// bySize orders by absolute value.
-func bySize(a, b float64) int {
-	a, b = math.Abs(a), math.Abs(b)
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
-// rankedScore is SignedRank of values that are already free of zeros and sorted by size.
-func rankedScore(sorted []float64) float64 {
+	slices.Sort(keys)
 	var total float64
-	for i := 0; i < len(sorted); {
-		size, signs, j := math.Abs(sorted[i]), 0.0, i
-		for ; j < len(sorted) && math.Abs(sorted[j]) == size; j++ {
-			signs += math.Copysign(1, sorted[j])
+	for i := 0; i < len(keys); {
+		j, signs := i, 0
+		for ; j < len(keys) && keys[j]>>1 == keys[i]>>1; j++ {
+			signs += 1 - 2*int(keys[j]&1)
 		}
-		total += signs * float64(i+1+j) / 2 // ranks i+1..j share their mean
+		total += float64(signs) * float64(i+1+j) / 2 // ranks i+1..j share their mean
 		i = j
 	}
-	n := float64(len(sorted))
+	n := float64(len(keys))
 	return total / math.Sqrt(n*(n+1)*(2*n+1)/6)
 }
 
@@ -132,11 +121,11 @@ func walsh(sorted []float64, k int) float64 {
 
 // orderOf maps finite floating-point numbers to integers of the same order; ordered is its inverse.
 func orderOf(x float64) int64 {
-	bits := int64(math.Float64bits(x))
-	if bits < 0 {
-		return math.MinInt64 - bits
+	i := int64(math.Float64bits(x))
+	if i < 0 {
+		return math.MinInt64 - i
 	}
-	return bits
+	return i
 }
 
 func ordered(i int64) float64 {
