@@ -144,8 +144,8 @@ type collector struct {
 // the same package.
 type embed struct{ outer, inner string }
 
-// add records a symbol if it has a documentation: its own comment and the one
-// at its line's end, and that of its group if it has no comment of its own.
+// add records a symbol if it is documented: by its own comment and the one
+// at its line's end, and by that of its group if it has no comment above it.
 func (c *collector) add(name, kind, sig string, own, line, group *ast.CommentGroup) {
 	var words []string
 	if own.Text() != "" {
