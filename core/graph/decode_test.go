@@ -1,0 +1,48 @@
+package graph
+
+import (
+	"testing"
+)
+
+const docsearch = `graph: docsearch
+version: 1.0.0
+assets: {corpus: corpus.jsonl}
+start: normalize
+nodes:
+  normalize: {module: textnorm@^1, config: {stem: false}}
+  retrieve:
+    module: bm25@^1
+    assets: [corpus]
+    config: {k1: 1.2, b: 0.75, depth: 50.0}
+    timeout: 2s
+    retry: {attempts: 3, backoff: 50ms, max_backoff: 2s, kinds: [transient, timeout]}
+    grant: {clock: true}
+  answer:    {module: template@^1, config: {template: "a\nb"}}
+  apologise: {module: template@^1, input: {q: "=nodes.normalize.output.q", n: 1}}
+edges:
+  - {from: normalize, to: retrieve}
+  - {from: retrieve, to: answer, when: "size(output.hits) > 0"}
+  - {from: retrieve, to: apologise, otherwise: true}
+  - {from: retrieve, to: apologise, on_error: [timeout, transient]}
+output: [answer, apologise]
+`
+
+func TestDecodeExample(t *testing.T) {
+	g, fs := Decode([]byte(docsearch), "g.yaml")
+	if g == nil || len(fs) > 0 {
+		t.Fatal(fs)
+	}
+	if fs := g.Validate(nil); len(fs) > 0 {
+		t.Fatal(fs)
+	}
+	if got := string(g.Node("retrieve").Config); got != `{"b":0.75,"depth":50,"k1":1.2}` {
+		t.Errorf("config %s", got)
+	}
+	p, err := Compile(&Locked{Graph: g, Locks: []Lock{{Node: "normalize"}, {Node: "retrieve"}, {Node: "answer"}, {Node: "apologise"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Type != TypeBranching || len(p.Nodes[3].Reads) != 1 {
+		t.Errorf("plan %+v", p)
+	}
+}

@@ -1,0 +1,83 @@
+package graph
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"slices"
+)
+
+// Digest returns the identity of a version: the hex sha256 of the canonical JSON
+// of the graph, its locks and its assets. The label and the summary are for
+// people and are left out; the order of nodes and edges counts, because routes
+// and outputs follow it.
+func Digest(l *Locked) string {
+	c := *l
+	g := *l.Graph
+	g.Version, g.Summary = "", ""
+	c.Graph = &g
+	sum := sha256.Sum256(canonicalOf(&c))
+	return hex.EncodeToString(sum[:])
+}
+
+// canonicalOf returns the canonical JSON of one of the types of this package.
+func canonicalOf(v any) json.RawMessage {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic("graph: " + err.Error()) // only a Config that was never JSON
+	}
+	out, err := Canonical(raw)
+	if err != nil {
+		panic("graph: " + err.Error())
+	}
+	return out
+}
+
+// Clone returns a deep copy of g without the positions of its document.
+func (g *Graph) Clone() *Graph {
+	c := *g
+	c.pos = nil
+	c.Assets = maps.Clone(g.Assets)
+	c.Output = slices.Clone(g.Output)
+	c.Nodes = slices.Clone(g.Nodes)
+	for i, n := range c.Nodes {
+		c.Nodes[i] = n.clone()
+	}
+	c.Edges = slices.Clone(g.Edges)
+	for i, e := range c.Edges {
+		x := *e
+		x.OnError = slices.Clone(e.OnError)
+		c.Edges[i] = &x
+	}
+	return &c
+}
+
+func (n *Node) clone() *Node {
+	c := *n
+	c.Config = slices.Clone(n.Config)
+	c.Assets = slices.Clone(n.Assets)
+	if n.Retry != nil {
+		r := *n.Retry
+		r.Kinds = slices.Clone(r.Kinds)
+		c.Retry = &r
+	}
+	if n.Input != nil {
+		c.Input = &Mapping{Raw: slices.Clone(n.Input.Raw)}
+	}
+	if n.Grant != nil {
+		gr := *n.Grant
+		c.Grant = &gr
+	}
+	return &c
+}
+
+// Node returns the node called name, or nil.
+func (g *Graph) Node(name string) *Node {
+	for _, n := range g.Nodes {
+		if n.Name == name {
+			return n
+		}
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package graph
+
+import (
+	"github.com/sparkrsi/spark/core/run"
+	"github.com/sparkrsi/spark/sdk/fault"
+)
+
+// The types of a graph, derived from its edges.
+const (
+	TypeSequential = "sequential" // one step after the other
+	TypeBranching  = "branching"  // conditions choose the way
+	TypeParallel   = "parallel"   // some node sends to several at once
+	TypeCyclic     = "cyclic"     // some way leads back
+)
+
+// Plan is a compiled graph: names resolved to indices, conditions and mappings
+// to programs. It is immutable and safe for concurrent use.
+type Plan struct {
+	Graph  *Graph
+	Type   string // sequential, branching, parallel or cyclic
+	Nodes  []PlanNode
+	Edges  []PlanEdge
+	Start  int   // index into Nodes
+	Output []int // indices into Nodes
+	Levels []int // a topological level of each node, back edges ignored
+}
+
+// PlanNode is one node of a plan.
+type PlanNode struct {
+	Spec    *Node
+	Type    run.NodeType // filled from the lock, or native
+	In, Out []int        // indices into Edges, in document order
+	Join    Join
+	Input   *Program // nil takes the incoming data as it is
+	Reads   []int    // nodes whose output Input names, indices into Nodes
+}
+
+// PlanEdge is one edge of a plan.
+type PlanEdge struct {
+	From, To  int
+	When      *Program // nil when unconditional
+	Otherwise bool
+	OnError   []fault.Kind
+	Back      bool // closes a cycle
+}
+
+// Scope is what conditions and mappings see. A nil field reads as null.
+type Scope struct {
+	Input  []byte                   // of the run
+	Output []byte                   // of the edge's source, or the incoming data of a mapping
+	Nodes  func(name string) []byte // last output of a node, nil when it did not run
+	State  run.State                // may be nil
+	Info   *run.Info                // may be nil
+}
