@@ -187,20 +187,21 @@ func (a *Asset) Bytes() ([]byte, error) {
 
 // Request is one question to a model.
 type Request struct {
-	Model       string // as the host's routing knows it; empty is the host's default
+	Model       string // as the host's routing knows it
 	System      string // optional instructions
 	Prompt      string
-	MaxTokens   int     // of the answer; 0 leaves it to the host
-	Temperature float64 // 0 to 2
+	MaxTokens   int      // of the answer; 0 leaves it to the provider
+	Temperature *float64 // 0 is greedy, nil leaves it to the provider
 }
 
 // Response is a model's answer.
 type Response struct {
 	Text         string
 	Model        string // that answered
+	FinishReason string // stop, length or filter
 	InputTokens  int64
 	OutputTokens int64
-	CostUSD      float64
+	CostUSD      float64 // 0 when the host knows no price
 }
 
 // Generate asks a model and waits for its answer. Denied without the generate
@@ -210,19 +211,22 @@ func (h *Host) Generate(r Request) (Response, error) {
 	w := &h.w
 	w.Reset()
 	w.Object()
-	if r.Model != "" {
-		w.Key("model").String(r.Model)
+	w.Key("model").String(r.Model)
+	if r.System != "" {
+		w.Key("system").String(r.System)
 	}
 	w.Key("messages").Array()
-	if r.System != "" {
-		message(w, "system", r.System)
-	}
-	message(w, "user", r.Prompt)
+	w.Object()
+	w.Key("role").String("user")
+	w.Key("content").String(r.Prompt)
+	w.End()
 	w.End()
 	if r.MaxTokens > 0 {
 		w.Key("max_tokens").Int(int64(r.MaxTokens))
 	}
-	w.Key("temperature").Float(r.Temperature)
+	if r.Temperature != nil {
+		w.Key("temperature").Float(*r.Temperature)
+	}
 	w.End()
 	b, errno := h.calls.Generate(w.buf)
 	if errno != 0 {
@@ -232,17 +236,9 @@ func (h *Host) Generate(r Request) (Response, error) {
 	if err != nil {
 		return Response{}, fault.Wrap(fault.Internal, "generate", err, "response of the host")
 	}
-	usage := v.Get("usage")
-	out := Response{Text: v.Get("text").Str(), Model: v.Get("model").Str()}
-	out.InputTokens, _ = usage.Get("input_tokens").Int()
-	out.OutputTokens, _ = usage.Get("output_tokens").Int()
-	out.CostUSD, _ = usage.Get("cost_usd").Float()
+	out := Response{Text: v.Get("text").Str(), Model: v.Get("model").Str(), FinishReason: v.Get("finish_reason").Str()}
+	out.InputTokens, _ = v.Get("input_tokens").Int()
+	out.OutputTokens, _ = v.Get("output_tokens").Int()
+	out.CostUSD, _ = v.Get("cost_usd").Float()
 	return out, nil
-}
-
-func message(w *Writer, role, content string) {
-	w.Object()
-	w.Key("role").String(role)
-	w.Key("content").String(content)
-	w.End()
 }

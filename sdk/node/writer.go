@@ -76,6 +76,9 @@ func (w *Writer) Key(key string) *Writer {
 	return w
 }
 
+// KeyText is Key for bytes.
+func (w *Writer) KeyText(key []byte) *Writer { return w.Key(view(key)) }
+
 // String writes a string. Invalid UTF-8 is written as U+FFFD.
 func (w *Writer) String(s string) {
 	w.sep()

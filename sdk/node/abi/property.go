@@ -10,42 +10,62 @@ import (
 
 // property is what Spark reads of one property in a config schema.
 type property struct {
-	Type       string              `json:"type"`
-	Enum       []json.RawMessage   `json:"enum"`
-	Default    json.RawMessage     `json:"default"`
-	Minimum    *float64            `json:"minimum"`
-	Maximum    *float64            `json:"maximum"`
-	Properties map[string]property `json:"properties"`
-	Tunable    json.RawMessage     `json:"x-tunable"`
-	Prompt     *bool               `json:"x-prompt"`
+	Type       json.RawMessage            `json:"type"`
+	Enum       []json.RawMessage          `json:"enum"`
+	Default    json.RawMessage            `json:"default"`
+	Minimum    *float64                   `json:"minimum"`
+	Maximum    *float64                   `json:"maximum"`
+	Properties map[string]json.RawMessage `json:"properties"`
+	Tunable    json.RawMessage            `json:"x-tunable"`
+	Prompt     *bool                      `json:"x-prompt"`
 }
 
-func (f *findings) property(path string, p *property) {
-	if p.Prompt != nil && *p.Prompt && p.Type != "string" {
-		f.add(path+".x-prompt", "stands at a property of type %q, want \"string\"", p.Type)
-	}
-	for _, key := range slices.Sorted(maps.Keys(p.Properties)) {
-		child := p.Properties[key]
-		f.property(path+".properties."+key, &child)
-	}
-	if p.Tunable != nil {
-		f.tunable(path+".x-tunable", p)
+// is returns the one type that p declares, "" for several or none.
+func (p *property) is() string {
+	var s string
+	json.Unmarshal(p.Type, &s) // of several types there is no one
+	return s
+}
+
+// properties looks at the properties of the object that the schema at path
+// describes.
+func (f *findings) properties(path string, object *property) {
+	for _, key := range slices.Sorted(maps.Keys(object.Properties)) {
+		at := path + ".properties." + key
+		var p property
+		if err := json.Unmarshal(object.Properties[key], &p); err != nil {
+			var b bool
+			if json.Unmarshal(object.Properties[key], &b) != nil {
+				f.add(at, "is not a JSON Schema: %v", err)
+			}
+			continue
+		}
+		if p.Prompt != nil && *p.Prompt && p.is() != "string" {
+			f.add(at+".x-prompt", "stands at a property of type %s, want \"string\"", p.Type)
+		}
+		if mark := string(p.Tunable); mark != "" && mark != "false" && mark != "null" {
+			f.tunable(at+".x-tunable", &p)
+		}
+		f.properties(at, &p)
 	}
 }
 
+// tunable checks the mark of p: true, or an object.
 func (f *findings) tunable(path string, p *property) {
 	var t Tunable
-	if err := decode(p.Tunable, path, tunableKeys, &t); err != nil {
-		f.list = append(f.list, err)
-		return
+	if string(p.Tunable) != "true" {
+		if err := decode(p.Tunable, path, tunableKeys, &t); err != nil {
+			f.list = append(f.list, err)
+			return
+		}
 	}
-	switch p.Type {
+	switch p.is() {
 	case "number", "integer":
 		f.numeric(path, p, &t)
 	case "string", "boolean":
 		f.choice(path, p, &t)
 	default:
-		f.add(path, "stands at a property of type %q, want number, integer, string or boolean", p.Type)
+		f.add(path, "stands at a property of type %s, want number, integer, string or boolean", p.Type)
 	}
 }
 
@@ -75,7 +95,7 @@ func (f *findings) numeric(path string, p *property, t *Tunable) {
 	if t.Log && *lo <= 0 {
 		f.add(path+".log", "needs a min above 0, it is %v", *lo)
 	}
-	if p.Type == "integer" && (*lo != math.Trunc(*lo) || *hi != math.Trunc(*hi) || t.Step != math.Trunc(t.Step)) {
+	if p.is() == "integer" && (*lo != math.Trunc(*lo) || *hi != math.Trunc(*hi) || t.Step != math.Trunc(t.Step)) {
 		f.add(path, "min, max and step of an integer are integers")
 	}
 	if p.Default != nil {
@@ -90,13 +110,13 @@ func (f *findings) numeric(path string, p *property, t *Tunable) {
 // the property's type.
 func (f *findings) choice(path string, p *property, t *Tunable) {
 	if t.Min != nil || t.Max != nil || t.Step != 0 || t.Log {
-		f.add(path, "a %s takes values, not min, max, step or log", p.Type)
+		f.add(path, "a %s takes values, not min, max, step or log", p.is())
 	}
 	values := t.Values
 	if len(values) == 0 {
 		values = p.Enum
 	}
-	if len(values) == 0 && p.Type == "boolean" {
+	if len(values) == 0 && p.is() == "boolean" {
 		return // both
 	}
 	if len(values) < 2 {
@@ -105,8 +125,8 @@ func (f *findings) choice(path string, p *property, t *Tunable) {
 	for i, v := range values {
 		var s string
 		var b bool
-		if p.Type == "string" && json.Unmarshal(v, &s) != nil || p.Type == "boolean" && json.Unmarshal(v, &b) != nil {
-			f.add(path+".values."+strconv.Itoa(i), "%s is not a %s", v, p.Type)
+		if p.is() == "string" && json.Unmarshal(v, &s) != nil || p.is() == "boolean" && json.Unmarshal(v, &b) != nil {
+			f.add(path+".values."+strconv.Itoa(i), "%s is not a %s", v, p.is())
 		}
 	}
 }

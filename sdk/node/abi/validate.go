@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -147,25 +145,31 @@ func (f *findings) schema(path string, raw json.RawMessage, marks bool) {
 		return
 	}
 	var b bool
+	if marks && json.Unmarshal(raw, &b) == nil {
+		f.add(path, "is %v, settings need a schema that is an object", b)
+		return
+	}
 	if json.Unmarshal(raw, &b) == nil {
 		return
 	}
-	var s property
-	if err := json.Unmarshal(raw, &s); err != nil || raw[0] != '{' {
-		f.add(path, "is not a JSON Schema: an object or a boolean with keywords of the right type")
+	var object map[string]json.RawMessage
+	if json.Unmarshal(raw, &object) != nil || object == nil {
+		f.add(path, "is not a JSON Schema: an object or a boolean")
 		return
 	}
 	if !marks {
 		return
 	}
-	if s.Type != "object" {
-		f.add(path+".type", "is %q, settings are an \"object\"", s.Type)
+	var s property
+	if err := json.Unmarshal(raw, &s); err != nil {
+		f.add(path, "is not a JSON Schema: %v", err)
+		return
+	}
+	if s.is() != "object" {
+		f.add(path+".type", "is %s, settings are an \"object\"", s.Type)
 	}
 	if s.Tunable != nil {
 		f.add(path+".x-tunable", "stands at the settings as a whole, mark single properties")
 	}
-	for _, key := range slices.Sorted(maps.Keys(s.Properties)) {
-		p := s.Properties[key]
-		f.property(path+".properties."+key, &p)
-	}
+	f.properties(path, &s)
 }

@@ -1,0 +1,84 @@
+// Package exact scores an answer by whether it is the expected value.
+package exact
+
+import (
+	"bytes"
+
+	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/sdk/node"
+)
+
+type scorer struct{ path, expected string }
+
+// New returns a node that turns {expected, output} into {score, comment}: 1 when
+// the value at a path of the output equals the expected one, else 0.
+func New() node.Node { return &scorer{} }
+
+func (s *scorer) Configure(c *node.Config) error {
+	s.path = c.String("path", ".")
+	s.expected = c.String("expected", s.path)
+	return nil
+}
+
+func (s *scorer) Process(in []byte, out *node.Writer) error {
+	doc, err := node.Parse(in)
+	if err != nil {
+		return err
+	}
+	want := doc.Get("expected").Path(s.expected)
+	if want.Kind() == node.Missing {
+		return fault.New(fault.Invalid, "expected."+s.expected, "is missing")
+	}
+	got := doc.Get("output").Path(s.path)
+	score, comment := int64(0), "differs"
+	switch {
+	case Equal(got, want):
+		score, comment = 1, "equal"
+	case got.Kind() == node.Missing:
+		comment = "the output has no value at " + s.path
+	}
+	out.Object()
+	out.Key("score").Int(score)
+	out.Key("comment").String(comment)
+	out.End()
+	return nil
+}
+
+// Equal reports whether a and b are the same JSON value: numbers by value,
+// strings by what they read, arrays in order, objects in any order.
+func Equal(a, b node.Value) bool {
+	if a.Kind() != b.Kind() {
+		return false
+	}
+	switch a.Kind() {
+	case node.Number:
+		x, ok := a.Float()
+		y, ok2 := b.Float()
+		return bytes.Equal(a.Raw(), b.Raw()) || ok && ok2 && x == y
+	case node.String:
+		return bytes.Equal(a.Text(), b.Text())
+	case node.Array:
+		if a.Len() != b.Len() {
+			return false
+		}
+		i := 0
+		for x := range a.Items() {
+			if !Equal(x, b.At(i)) {
+				return false
+			}
+			i++
+		}
+	case node.Object:
+		if a.Len() != b.Len() {
+			return false
+		}
+		for k, x := range a.Fields() {
+			if !Equal(x, b.Get(k.Str())) {
+				return false
+			}
+		}
+	default:
+		return bytes.Equal(a.Raw(), b.Raw())
+	}
+	return true
+}

@@ -1,0 +1,104 @@
+// Package expand adds words of the same meaning to what a question asks for, so
+// that "join two strings" also finds what is described as concatenation.
+package expand
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/sparkrsi/spark/plugins/nodes/terms"
+	"github.com/sparkrsi/spark/plugins/nodes/words"
+	"github.com/sparkrsi/spark/sdk/node"
+)
+
+type expander struct {
+	weight float32
+	each   int
+	limit  int
+	groups map[string][]int // stem of a word to the groups it stands in
+	reader terms.Reader
+	stem   []byte
+	list   []terms.Term
+}
+
+// New returns a node that turns {question, terms} into {question, terms} with
+// words added, each with the configured weight.
+func New() node.Node { return &expander{} }
+
+func (e *expander) Configure(c *node.Config) error {
+	e.weight = float32(c.Float("weight", 0.3, 0, 1))
+	e.each = c.Int("per_term", 4, 1, 16)
+	e.limit = c.Int("max_terms", 48, 1, terms.Max)
+	if e.groups == nil {
+		e.groups = map[string][]int{}
+		for i, g := range synonyms {
+			for _, w := range g {
+				stem := string(e.stemOf([]byte(w)))
+				e.groups[stem] = append(e.groups[stem], i)
+			}
+		}
+	}
+	return nil
+}
+
+func (e *expander) Process(in []byte, out *node.Writer) error {
+	question, err := e.reader.Read(in)
+	if err != nil {
+		return err
+	}
+	e.list = append(e.list[:0], e.reader.Terms...)
+	if e.weight > 0 {
+		for _, t := range e.reader.Terms {
+			e.related(t)
+		}
+	}
+	out.Object()
+	out.Key("question").Value(question)
+	out.Key("terms").Array()
+	for _, t := range e.list {
+		t.Write(out)
+	}
+	out.End()
+	out.End()
+	return nil
+}
+
+// related adds the words of t's groups that are not asked for yet.
+func (e *expander) related(t terms.Term) {
+	added := 0
+	for _, g := range e.groups[string(e.stemOf(t.Text))] {
+		for _, w := range synonyms[g] {
+			if added == e.each || len(e.list) >= e.limit {
+				return
+			}
+			if !e.has(w) {
+				e.list = append(e.list, terms.Term{Text: []byte(w), Weight: e.weight * t.Weight})
+				added++
+			}
+		}
+	}
+}
+
+func (e *expander) has(w string) bool {
+	for _, t := range e.list {
+		if bytes.Equal(t.Text, []byte(w)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *expander) stemOf(w []byte) []byte {
+	e.stem = append(e.stem[:0], w...)
+	return words.Porter.Stem(e.stem)
+}
+
+// synonyms are the groups of the table below.
+var synonyms = func() (groups [][]string) {
+	for line := range strings.Lines(table) {
+		if g := strings.Fields(line); len(g) > 1 {
+			groups = append(groups, g)
+		}
+	}
+	return groups
+}()

@@ -1,0 +1,53 @@
+// Package format makes the answer to a question of the best hits.
+package format
+
+import (
+	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/sdk/node"
+)
+
+type formatter struct {
+	k       int
+	summary bool
+}
+
+// New returns a node that turns {hits} into {answers}.
+func New() node.Node { return &formatter{} }
+
+func (f *formatter) Configure(c *node.Config) error {
+	f.k = c.Int("k", 10, 1, 100)
+	f.summary = c.Bool("summary", true)
+	return nil
+}
+
+func (f *formatter) Process(in []byte, out *node.Writer) error {
+	doc, err := node.Parse(in)
+	if err != nil {
+		return err
+	}
+	hits := doc.Get("hits")
+	if hits.Kind() != node.Array {
+		return fault.New(fault.Invalid, "hits", "is %s, want an array", hits.Kind())
+	}
+	out.Object()
+	out.Key("answers").Array()
+	n := 0
+	for h := range hits.Items() {
+		if n++; n > f.k {
+			break
+		}
+		out.Object()
+		out.Key("id").Value(h.Get("id"))
+		out.Key("score").Value(h.Get("score"))
+		if sig := h.Get("sig"); sig.Kind() == node.String {
+			out.Key("sig").Value(sig)
+		}
+		if s := h.Get("summary"); f.summary && s.Kind() == node.String {
+			out.Key("summary").Value(s)
+		}
+		out.End()
+	}
+	out.End()
+	out.End()
+	return nil
+}

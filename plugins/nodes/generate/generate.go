@@ -1,0 +1,65 @@
+// Package generate asks a model, with a prompt filled from the input document.
+package generate
+
+import (
+	"github.com/sparkrsi/spark/plugins/nodes/template"
+	"github.com/sparkrsi/spark/sdk/node"
+)
+
+type generator struct {
+	host    *node.Host
+	prompt  template.Template
+	request node.Request
+	buf     []byte
+}
+
+// New returns a node that turns any document into {text, model, finish_reason,
+// usage}. It needs the generate capability.
+func New() node.Node { return &generator{} }
+
+func (g *generator) Configure(c *node.Config) error {
+	g.host = c.Host()
+	prompt, err := template.Parse(c.String("prompt", ""))
+	if err != nil {
+		c.Refuse("prompt", "%v", err)
+	}
+	g.prompt = prompt
+	temperature := c.Float("temperature", 0, 0, 2)
+	g.request = node.Request{
+		Model:       c.String("model", ""),
+		System:      c.String("system", ""),
+		MaxTokens:   c.Int("max_tokens", 512, 1, 1<<20),
+		Temperature: &temperature,
+	}
+	if g.request.Model == "" {
+		c.Refuse("model", "is missing")
+	}
+	return nil
+}
+
+func (g *generator) Process(in []byte, out *node.Writer) error {
+	doc, err := node.Parse(in)
+	if err != nil {
+		return err
+	}
+	if g.buf, err = g.prompt.Append(g.buf[:0], doc, false); err != nil {
+		return err
+	}
+	request := g.request
+	request.Prompt = string(g.buf)
+	response, err := g.host.Generate(request)
+	if err != nil {
+		return err
+	}
+	out.Object()
+	out.Key("text").String(response.Text)
+	out.Key("model").String(response.Model)
+	out.Key("finish_reason").String(response.FinishReason)
+	out.Key("usage").Object()
+	out.Key("input_tokens").Int(response.InputTokens)
+	out.Key("output_tokens").Int(response.OutputTokens)
+	out.Key("cost_usd").Float(response.CostUSD)
+	out.End()
+	out.End()
+	return nil
+}

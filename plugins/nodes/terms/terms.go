@@ -1,0 +1,101 @@
+// Package terms is how the retrieval nodes hand on what a question asks for:
+// a document {"question": "...", "terms": [...]} whose terms are words, or
+// {"t": word, "w": weight} with a weight from 0 to 1 where a word counts less.
+package terms
+
+import (
+	"github.com/sparkrsi/spark/plugins/nodes/words"
+	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/sdk/node"
+)
+
+// Max bounds how many terms a question may have.
+const Max = 256
+
+// Term is one word that is asked for. Text is valid as long as the document.
+type Term struct {
+	Text   []byte
+	Weight float32 // 1 for words of the question, less for related ones
+}
+
+// Reader reads the terms of documents, reusing its memory.
+type Reader struct {
+	Doc   node.Value // the document read last
+	Terms []Term
+	cut   words.Cutter
+	buf   []byte
+}
+
+// Read reads the document in and returns its question. Without terms the words
+// of the question are its terms. Invalid for a document of another form, Limit
+// beyond Max terms.
+func (r *Reader) Read(in []byte) (question node.Value, err error) {
+	r.Terms, r.buf = r.Terms[:0], r.buf[:0]
+	if r.Doc, err = node.Parse(in); err != nil {
+		return node.Value{}, err
+	}
+	question, list := r.Doc.Get("question"), r.Doc.Get("terms")
+	if question.Kind() != node.String && list.Kind() != node.Array {
+		return question, fault.New(fault.Invalid, "question", "is %s, want a string", question.Kind())
+	}
+	if list.Kind() != node.Array {
+		r.words(question.Text())
+		return question, r.limit()
+	}
+	for v := range list.Items() {
+		t := Term{Weight: 1}
+		switch v.Kind() {
+		case node.String:
+			t.Text = v.Text()
+		case node.Object:
+			w, ok := v.Get("w").Float()
+			if !ok || w < 0 || w > 1 {
+				return question, fault.New(fault.Invalid, "terms", "weight %s, want a number from 0 to 1", v.Get("w").Raw())
+			}
+			t.Text, t.Weight = v.Get("t").Text(), float32(w)
+		}
+		if len(t.Text) == 0 {
+			return question, fault.New(fault.Invalid, "terms", "term %s is neither a word nor {\"t\": word, \"w\": weight}", v.Raw())
+		}
+		r.Terms = append(r.Terms, t)
+	}
+	return question, r.limit()
+}
+
+func (r *Reader) limit() error {
+	if len(r.Terms) > Max {
+		return fault.New(fault.Limit, "terms", "%d terms, limit %d", len(r.Terms), Max)
+	}
+	return nil
+}
+
+// words makes the words of text the terms.
+func (r *Reader) words(text []byte) {
+	ends := 0
+	for w := range r.cut.Parts(text) {
+		r.buf = append(r.buf, w...)
+		r.Terms = append(r.Terms, Term{Text: r.buf[ends:len(r.buf):len(r.buf)], Weight: 1})
+		ends = len(r.buf)
+	}
+}
+
+// Write writes the terms read last.
+func (r *Reader) Write(out *node.Writer) {
+	out.Array()
+	for _, t := range r.Terms {
+		t.Write(out)
+	}
+	out.End()
+}
+
+// Write writes t as an element of terms.
+func (t Term) Write(out *node.Writer) {
+	if t.Weight == 1 {
+		out.Text(t.Text)
+		return
+	}
+	out.Object()
+	out.Key("t").Text(t.Text)
+	out.Key("w").Fixed(float64(t.Weight), 4)
+	out.End()
+}

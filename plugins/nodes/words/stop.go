@@ -1,0 +1,24 @@
+package words
+
+import "strings"
+
+// stop are words that carry grammar rather than meaning, question words and
+// the endings that the apostrophe of a contraction leaves behind.
+var stop = func() map[string]bool {
+	set := map[string]bool{}
+	for w := range strings.FieldsSeq(`
+		a about after all also am an and any are as at be because been before being best both but by can cannot could
+		did do does doing don done each either else ever every for from get gets getting give given gives go goes had has
+		have having he her here his how i if in into is it its itself just let like ll made make makes may me might
+		more most much must my need needs neither nor not of off on once one ones only onto or other our out over own
+		per please rather re s same shall she should since so some such t than that the their them then there these
+		they this those though through thus to too under until up upon us use used uses using ve very via want wants
+		was way we well were what when where whether which while who whom whose why will with within without would you
+		your`) {
+		set[w] = true
+	}
+	return set
+}()
+
+// IsStop reports whether the lower-case word w is a stop word.
+func IsStop(w []byte) bool { return stop[string(w)] }

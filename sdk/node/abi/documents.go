@@ -1,0 +1,41 @@
+package abi
+
+// Run is the JSON document that run_info yields.
+type Run struct {
+	Run     string `json:"run"`     // id, 32 hex digits
+	Trace   string `json:"trace"`   // trace id, 32 hex digits
+	Graph   string `json:"graph"`   // name of the graph
+	Version string `json:"version"` // label of the graph's version
+	Kind    string `json:"kind"`    // production, experiment, shadow or replay
+	Node    string `json:"node"`    // name of the node in the graph
+	Visit   int    `json:"visit"`   // how often the node ran before in this run
+	Attempt int    `json:"attempt"` // 0 for the first try
+}
+
+// GenerateRequest is the JSON document that generate takes.
+type GenerateRequest struct {
+	Model       string    `json:"model"`
+	System      string    `json:"system,omitempty"`
+	Messages    []Message `json:"messages"`
+	MaxTokens   int64     `json:"max_tokens,omitempty"`  // 0 leaves it to the provider
+	Temperature *float64  `json:"temperature,omitempty"` // 0 is greedy, nil leaves it to the provider
+	Stop        []string  `json:"stop,omitempty"`
+	Seed        *int64    `json:"seed,omitempty"`
+}
+
+// Message is one turn of a conversation; Role is user or assistant.
+type Message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// GenerateResponse is the JSON document that generate yields.
+type GenerateResponse struct {
+	Text         string  `json:"text"`
+	Model        string  `json:"model"`         // that answered
+	FinishReason string  `json:"finish_reason"` // stop, length or filter
+	InputTokens  int64   `json:"input_tokens"`
+	OutputTokens int64   `json:"output_tokens"`
+	CostUSD      float64 `json:"cost_usd"` // 0 when the host knows no price
+	Cached       bool    `json:"cached,omitempty"`
+}
