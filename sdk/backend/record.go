@@ -62,6 +62,8 @@ type Trace struct {
 	Status           Status
 	ErrorType, Error string
 	Probability      float64 // with which this trace was kept, in (0,1]
+	Derive           Derive  // what readers derive from the spans; see AllEvents and AllMetrics
+	Resource         []Attr  // of the process that ran it: service.name, host.name, ...
 	Attrs            []Attr
 	Spans            []Span
 	Events           []Event
@@ -69,7 +71,18 @@ type Trace struct {
 	Dropped          int // spans, events and metrics beyond a limit
 }
 
-// Span is one step. Node is the node's name in the graph.
+// Derive says which records of a trace are not stored because its spans imply them.
+type Derive uint8
+
+// The flags of Derive.
+const (
+	DeriveEvents  Derive = 1 << iota // graph_started ... node_failed
+	DeriveMetrics                    // node.duration ... graph.cost
+)
+
+// Span is one step, or one model call of a step. Node is the node's name in the
+// graph. A model call is a client span with Seq -1 and Parent and After those of
+// its step; the step's Tokens and Cost include it.
 type Span struct {
 	ID, Parent       SpanID
 	Node, NodeType   string
@@ -123,28 +136,35 @@ type Sketch struct {
 // Batch is what is written at once. ID makes writing it twice harmless.
 type Batch struct {
 	ID       ID
-	Resource []Attr
-	Traces   []Trace
+	Traces   []*Trace
 	Sketches []Sketch
 }
 
-// Quarantined is one record that a backend could not store.
+// Quarantined is one trace that a backend could not store.
 type Quarantined struct {
+	Index  int    `json:"index"`  // in Batch.Traces
 	Record string `json:"record"` // such as trace 4bf9...
 	Reason string `json:"reason"`
 }
 
 // Writer stores records. Write returns once the batch is as durable as the
 // backend makes it. A batch id that was stored before is accepted and ignored.
-// One bad record must not cost the others: it is returned as quarantined.
-// Write is called by one goroutine at a time.
+// One bad record must not cost the others: it is returned as quarantined. An
+// error means that nothing of the batch counts as stored and the caller may send
+// it again. Write is called by one goroutine at a time and keeps no slice or
+// pointer of b: the caller reuses its memory (strings may be kept).
+//
+// Flush returns once everything written survives the loss of power, if the
+// backend is persistent at all. Close flushes and releases everything.
 type Writer interface {
 	Write(ctx context.Context, b *Batch) ([]Quarantined, error)
 	Flush(ctx context.Context) error
 	Close(ctx context.Context) error
 }
 
-// Filter selects traces. Zero fields select all. From is inclusive, To exclusive.
+// Filter selects traces. Zero fields select all. From is inclusive, To exclusive;
+// both speak of the start of a trace and of the hour of a sketch. Order, Limit
+// and Offset follow the order in which records arrived.
 type Filter struct {
 	Graph     string    `json:"graph,omitempty"`
 	Version   string    `json:"version,omitempty"`
@@ -152,7 +172,7 @@ type Filter struct {
 	TraceID   string    `json:"trace_id,omitempty"` // 32 hex digits; also matches the run id
 	Status    string    `json:"status,omitempty"`   // ok, error, cancelled
 	Node      string    `json:"node,omitempty"`     // spans, events and metrics of this node
-	Name      string    `json:"name,omitempty"`     // of a metric, or the type of an event
+	Name      string    `json:"name,omitempty"`     // of a metric, or the type of an event; ignored for traces
 	From      time.Time `json:"from,omitzero"`
 	To        time.Time `json:"to,omitzero"`
 	MinMillis float64   `json:"min_millis,omitempty"` // traces or spans at least this long
@@ -162,7 +182,8 @@ type Filter struct {
 }
 
 // Querier answers questions about what was written. Sequences end after the
-// first error. Safe for concurrent use, also beside Write.
+// first error; what they yield belongs to the caller. Safe for concurrent use,
+// also beside Write.
 type Querier interface {
 	Traces(ctx context.Context, f Filter) iter.Seq2[*Trace, error] // with spans, events and metrics
 	Sketches(ctx context.Context, f Filter) iter.Seq2[*Sketch, error]
@@ -191,10 +212,12 @@ type Counts struct {
 // 1/probability. Durations are seconds.
 type Aggregate struct {
 	Runs         Stats                 `json:"runs"`
+	Cancelled    float64               `json:"cancelled,omitempty"` // runs given up by their caller; in no other figure
 	Nodes        map[string]*Stats     `json:"nodes"`
 	Failures     []Failure             `json:"failures,omitempty"`
 	Metrics      map[string]MetricStat `json:"metrics,omitempty"` // per run: counters summed, gauges last, histograms averaged
-	First, Last  time.Time             `json:"-"`
+	First        time.Time             `json:"first,omitzero"` // start of the first run
+	Last         time.Time             `json:"last,omitzero"`  // start of the last run
 	Unattributed int64                 `json:"unattributed,omitempty"`
 }
 

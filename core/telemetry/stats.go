@@ -1,0 +1,97 @@
+package telemetry
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/sparkrsi/spark/sdk/backend"
+)
+
+// Stats is how a Recorder fares, since it was made.
+type Stats struct {
+	Traces          int64            `json:"traces_count"`       // runs taken for export
+	SampledOut      int64            `json:"sampled_out"`        // runs left out by sampling
+	Waiting         int              `json:"buffer_size"`        // traces in the queue now
+	WaitingBytes    int64            `json:"buffer_bytes"`       // and their memory, estimated
+	ExportLatency   float64          `json:"avg_export_latency"` // seconds a write took, mean
+	Dropped         int64            `json:"dropped_count"`      // traces lost, all reasons
+	DroppedByReason map[string]int64 `json:"dropped,omitempty"`  // queue_full, queue_bytes, refused, quarantined, closed
+	Truncated       int64            `json:"truncated_records"`  // spans, events, attributes beyond a limit of their trace
+	ExportedTraces  int64            `json:"exported_traces"`
+	ExportedSpans   int64            `json:"exported_spans"`
+	ExportedBatches int64            `json:"exported_batches"`
+	SketchRows      int64            `json:"sketch_rows"`
+	ExportErrors    int64            `json:"export_errors"` // failed attempts, repeated ones included
+	LastError       string           `json:"last_error,omitempty"`
+	Unbooked        int64            `json:"unbooked_runs"` // runs missing in the sketches: too many versions at once
+}
+
+// counts is what the exporter counts.
+type counts struct {
+	mu      sync.Mutex // guards the fields below
+	s       Stats
+	latency time.Duration // of all writes that succeeded
+	reasons map[string]int64
+}
+
+// Stats returns the figures of now. A nil Recorder has none.
+func (r *Recorder) Stats() Stats {
+	if r == nil || r.off {
+		return Stats{}
+	}
+	r.counts.mu.Lock()
+	defer r.counts.mu.Unlock()
+	s := r.counts.s
+	s.Traces, s.SampledOut = r.traces.Load(), r.sampledOut.Load()
+	s.Waiting, s.WaitingBytes = len(r.queue), r.queueBytes.Load()
+	s.DroppedByReason = maps.Clone(r.counts.reasons)
+	if s.ExportedBatches > 0 {
+		s.ExportLatency = r.counts.latency.Seconds() / float64(s.ExportedBatches)
+	}
+	r.book.mu.Lock()
+	s.Unbooked = r.book.unbooked
+	r.book.mu.Unlock()
+	return s
+}
+
+// drop counts n lost traces, and warns at the first of a reason.
+func (r *Recorder) drop(reason string, n int) {
+	r.counts.mu.Lock()
+	first := r.counts.reasons[reason] == 0
+	r.counts.reasons[reason] += int64(n)
+	r.counts.s.Dropped += int64(n)
+	r.counts.mu.Unlock()
+	if first {
+		r.log.Warn("telemetry is being dropped", "reason", reason)
+	}
+}
+
+func (r *Recorder) failed(err error) {
+	r.counts.mu.Lock()
+	defer r.counts.mu.Unlock()
+	r.counts.s.ExportErrors++
+	r.counts.s.LastError = err.Error()
+}
+
+// written counts the batch as stored and frees it.
+func (x *exporter) written(took time.Duration, bad []backend.Quarantined) {
+	c := &x.counts
+	c.mu.Lock()
+	c.latency += took
+	c.s.ExportedBatches++
+	c.s.ExportedTraces += int64(len(x.runs) - len(bad))
+	c.s.ExportedSpans += int64(x.spans)
+	c.s.SketchRows += int64(len(x.batch.Sketches))
+	for _, t := range x.batch.Traces {
+		c.s.Truncated += int64(t.Dropped)
+	}
+	c.mu.Unlock()
+	for _, q := range bad {
+		x.log.Error("telemetry record quarantined", "record", q.Record, "reason", q.Reason)
+	}
+	if len(bad) > 0 {
+		x.drop("quarantined", len(bad))
+	}
+	x.release()
+}
