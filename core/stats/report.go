@@ -219,28 +219,3 @@ func (t *track) notes(planned int) []string {
 	}
 	return notes
 }
-
-// String returns the constraint as a sentence, for example "latency: 99 % likely worse than the baseline by more than
-// 2 %".
-func (c Constraint) String() string {
-	unit := " %"
-	if c.points {
-		unit = " points"
-	}
-	var what string
-	switch c.Rule {
-	case RuleMargin:
-		what = fmt.Sprintf("worse than the baseline by more than %.3g%s", 100*c.Limit, unit)
-	case RuleMin:
-		what = fmt.Sprintf("below the minimum of %g", c.Limit)
-	case RuleMax:
-		what = fmt.Sprintf("above the maximum of %g", c.Limit)
-	case RuleReported:
-		what = fmt.Sprintf("missing more often than at the baseline by more than %.3g points", 100*c.Limit)
-	}
-	likely := "not yet known whether"
-	if c.Violation != nil {
-		likely = fmt.Sprintf("%.0f %% likely", 100**c.Violation)
-	}
-	return fmt.Sprintf("%s: %s %s", c.Objective, likely, what)
-}
