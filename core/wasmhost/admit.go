@@ -145,10 +145,10 @@ func (h *Host) build(m *Module, wasm []byte) error {
 	if err != nil {
 		return err
 	}
-	if m.manifest, err = abi.ReadManifest(wasm); err != nil {
-		return err
+	if m.manifest, err = abi.ReadManifest(wasm); err == nil {
+		err = m.manifest.Validate()
 	}
-	if err := m.manifest.Validate(); err != nil {
+	if err != nil {
 		return fault.Wrap(fault.Invalid, abi.Section, err, "manifest refused")
 	}
 	if err := h.checkInterface(p); err != nil {
