@@ -2,14 +2,13 @@ package abi
 
 // Run is the JSON document that run_info yields.
 type Run struct {
-	Run     string `json:"run"`     // id, 32 hex digits
-	Trace   string `json:"trace"`   // trace id, 32 hex digits
-	Graph   string `json:"graph"`   // name of the graph
-	Version string `json:"version"` // label of the graph's version
-	Kind    string `json:"kind"`    // production, experiment, shadow or replay
-	Node    string `json:"node"`    // name of the node in the graph
-	Visit   int    `json:"visit"`   // how often the node ran before in this run
-	Attempt int    `json:"attempt"` // 0 for the first try
+	RunID   string `json:"run_id"`   // 32 hex digits
+	TraceID string `json:"trace_id"` // 32 hex digits
+	Graph   string `json:"graph"`    // name of the graph
+	Version string `json:"version"`  // label of the graph's version
+	Node    string `json:"node"`     // name of the node in the graph
+	Attempt int    `json:"attempt"`  // 0 for the first try
+	Kind    string `json:"kind"`     // production, experiment, shadow or replay
 }
 
 // GenerateRequest is the JSON document that generate takes.
