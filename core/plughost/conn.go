@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/sparkrsi/spark/sdk/fault"
 )
@@ -43,14 +45,14 @@ func (c *conn) acquire() (*process, error) {
 }
 
 // Invoke makes one call. Its errors are those of gRPC, or an Unavailable fault
-// while the plugin is down.
+// while the plugin is down and when its process ends during the call.
 func (c *conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	p, err := c.acquire()
 	if err != nil {
 		return err
 	}
 	defer p.calls.Done()
-	return p.conn.Invoke(ctx, method, args, reply, opts...)
+	return p.lost(ctx, p.conn.Invoke(ctx, method, args, reply, opts...))
 }
 
 // NewStream opens one stream, with the errors of Invoke. It counts as a call until
@@ -60,13 +62,31 @@ func (c *conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	if err != nil {
 		return nil, err
 	}
-	stream, err := p.conn.NewStream(ctx, desc, method, opts...)
+	s, err := p.conn.NewStream(ctx, desc, method, opts...)
 	if err != nil {
 		p.calls.Done()
-		return nil, err
+		return nil, p.lost(ctx, err)
 	}
-	context.AfterFunc(stream.Context(), p.calls.Done)
-	return stream, nil
+	context.AfterFunc(s.Context(), p.calls.Done)
+	return &stream{ClientStream: s, p: p, ctx: ctx}, nil
+}
+
+// stream is a stream that a process serves.
+type stream struct {
+	grpc.ClientStream
+	p   *process
+	ctx context.Context // the caller's
+}
+
+func (s *stream) RecvMsg(m any) error { return s.p.lost(s.ctx, s.ClientStream.RecvMsg(m)) }
+
+// lost returns err, or an Unavailable fault when gRPC calls it a cancellation
+// because the connection of p was closed and not because of the caller.
+func (p *process) lost(ctx context.Context, err error) error {
+	if st, ok := status.FromError(err); ok && st.Code() == codes.Canceled && len(st.Details()) == 0 && ctx.Err() == nil {
+		return fault.New(fault.Unavailable, "plugins."+p.spec.Name, "the plugin process ended during the call")
+	}
+	return err
 }
 
 // drain waits until p has no call in progress or ctx ends. p must not be current.

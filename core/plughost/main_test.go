@@ -35,6 +35,10 @@ var roles = map[string]func(args []string){
 		fmt.Println("hello from init")
 		serve(plugin.Config{Backend: &backend{}})
 	},
+	"heedless": func([]string) { // does not care whether its host lives
+		os.Unsetenv(plugin.ParentFD)
+		serve(plugin.Config{Backend: &backend{}})
+	},
 	"host": host,
 }
 
@@ -176,9 +180,10 @@ func (b *backend) Close(context.Context, *proto.CloseRequest) (*proto.CloseRespo
 	return &proto.CloseResponse{}, nil
 }
 
-// host launches a plugin, says its pid and lives until it is killed.
+// host launches the plugin args[1], notes it in the folder args[0], says its pid
+// and lives until it is killed.
 func host(args []string) {
-	p, err := Launch(context.Background(), Spec{Name: "p", Kind: Backend, Args: []string{"backend", "p"}, Folder: args[0]})
+	p, err := Launch(context.Background(), Spec{Name: "p", Kind: Backend, Args: []string{args[1], "p"}, Folder: args[0]})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -367,9 +368,11 @@ func TestOutputIsLoggedAndNeverBlocks(t *testing.T) {
 	eventually(t, "the structured line", func() bool { return log.count("level=WARN msg=structured plugin=p size=307200") == 1 })
 }
 
-func TestChildEndsWithItsHost(t *testing.T) {
-	folder := t.TempDir()
-	cmd := exec.Command(os.Args[0], "host", folder)
+// runHost runs a host with the plugin role in a process of its own. It returns the
+// pid of the plugin, and a function that kills the host.
+func runHost(t *testing.T, folder, role string) (pid int, kill func()) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "host", folder, role)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -377,49 +380,41 @@ func TestChildEndsWithItsHost(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var line [32]byte
-	n, err := out.Read(line[:])
-	pid := 0
-	for _, c := range strings.TrimSpace(string(line[:n])) {
-		pid = pid*10 + int(c-'0')
+	if _, err := fmt.Fscan(out, &pid); err != nil || dead(pid) {
+		t.Fatalf("the host did not launch: pid %d, %v", pid, err)
 	}
-	if err != nil || pid < 2 || dead(pid) {
-		t.Fatalf("the host said %q, %v", line[:n], err)
-	}
-	// A stopped child cannot see the end of its host: that is what Sweep is for.
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	if killed, err := Sweep(folder); killed != 0 || err != nil || dead(pid) {
-		t.Errorf("Sweep took the child of a live host: %d, %v", killed, err)
-	}
-	cmd.Process.Kill()
-	cmd.Wait()
-	if killed, err := Sweep(folder); killed != 1 || err != nil {
-		t.Errorf("Sweep killed %d, %v; want 1", killed, err)
-	}
-	eventually(t, "the stopped child is gone", func() bool { return dead(pid) })
-	if left, _ := os.ReadDir(folder); len(left) != 0 {
-		t.Errorf("notes left: %v", left)
-	}
+	return pid, func() { cmd.Process.Kill(); cmd.Wait() }
+}
 
-	cmd = exec.Command(os.Args[0], "host", folder)
-	if out, err = cmd.StdoutPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	n, _ = out.Read(line[:])
-	pid = 0
-	for _, c := range strings.TrimSpace(string(line[:n])) {
-		pid = pid*10 + int(c-'0')
-	}
-	cmd.Process.Kill()
-	cmd.Wait()
+func TestChildEndsWithItsHost(t *testing.T) {
+	folder := t.TempDir()
+	pid, kill := runHost(t, folder, "backend")
+	kill()
 	eventually(t, "the child is gone", func() bool { return dead(pid) })
 	if killed, err := Sweep(folder); killed != 0 || err != nil {
 		t.Errorf("Sweep of a dead child: %d, %v", killed, err)
+	}
+	if left, _ := os.ReadDir(folder); len(left) != 0 {
+		t.Errorf("notes left: %v", left)
+	}
+}
+
+func TestSweepKillsWhatADeadHostLeft(t *testing.T) {
+	folder := t.TempDir()
+	pid, kill := runHost(t, folder, "heedless")
+	if killed, err := Sweep(folder); killed != 0 || err != nil || dead(pid) {
+		t.Errorf("Sweep took the child of a live host: %d, %v", killed, err)
+	}
+	kill()
+	if dead(pid) {
+		t.Fatal("the heedless child ended with its host")
+	}
+	if killed, err := Sweep(folder); killed != 1 || err != nil {
+		t.Errorf("Sweep killed %d, %v; want 1", killed, err)
+	}
+	eventually(t, "the child is gone", func() bool { return dead(pid) })
+	if left, _ := os.ReadDir(folder); len(left) != 0 {
+		t.Errorf("notes left: %v", left)
 	}
 }
 
