@@ -1,0 +1,129 @@
+// Package engine executes one run of a compiled graph: it decides which node
+// runs when and on what input, retries, enforces timeouts and limits, and tells
+// an observer every transition. It runs nothing itself: each node is behind a
+// NodeRunner, and nothing here knows modules, storage or telemetry.
+//
+// Start with Program and Run. A Program is made once a version and shared by all
+// its runs.
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/sparkrsi/spark/core/graph"
+	"github.com/sparkrsi/spark/core/run"
+	"github.com/sparkrsi/spark/sdk/fault"
+)
+
+// NodeRunner runs the steps of one node. RunNode returns the output as JSON; the
+// bytes then belong to the run, and nil means null. It must be safe for
+// concurrent use, return soon after ctx is done, and keep nothing of the step.
+// The kind of its error decides about retries and on_error edges.
+type NodeRunner interface {
+	RunNode(ctx context.Context, s *run.Step) ([]byte, error)
+}
+
+// Func is a native node: a Go function as NodeRunner. A panic becomes an
+// Internal fault.
+type Func func(ctx context.Context, s *run.Step) ([]byte, error)
+
+var _ NodeRunner = Func(nil)
+
+// RunNode calls f.
+func (f Func) RunNode(ctx context.Context, s *run.Step) ([]byte, error) { return f(ctx, s) }
+
+// Observer is told each transition of a run. Calls for one run come from one
+// goroutine at a time, in order, beginning with RunStarted and ending with
+// exactly one RunFinished. The run waits for each call.
+type Observer interface {
+	Observe(o *run.Observation)
+}
+
+// Program is a plan with what runs its nodes. Set both fields once; a Program is
+// then safe for concurrent use and must not be copied.
+type Program struct {
+	Plan    *graph.Plan
+	Runners []NodeRunner // by node index
+
+	once  sync.Once
+	prep  *prepared
+	spare sync.Pool // of *execution
+}
+
+// Options are the settings of one run. The zero value runs without observer and
+// limits.
+type Options struct {
+	Info        *run.Info     // nil makes a production run with a fresh id
+	Observer    Observer      // nil observes nothing
+	Limits      graph.Limits  // zero fields are unlimited
+	StepTimeout time.Duration // of nodes that set none; 0 is none
+	Parallel    int           // steps in flight; 0 is GOMAXPROCS, 1 never starts a goroutine
+	Seed        uint64        // of the jitter of backoffs; 0 takes it from the run's id
+}
+
+// Result is what a run gave. After a failed run it still counts steps and usage.
+type Result struct {
+	Output     []byte // JSON; nil when the run failed
+	OutputNode string // the node whose output it is
+	Steps      int    // started steps; retries are not counted
+	Retries    int
+	Usage      run.Usage
+	Duration   time.Duration
+}
+
+// Run executes p on a JSON input and returns when no step is left running. The
+// result is never nil. The error is a fault: of a step, with the path
+// nodes.NAME; Limit when a limit of the run or of visits was reached; Cancelled
+// or Timeout when ctx ended; Invalid when a condition or mapping cannot be
+// evaluated or no output node ran.
+//
+// Results do not depend on Parallel, except where steps write one state key
+// concurrently or a node with join any lies behind a fan-out.
+func Run(ctx context.Context, p *Program, input []byte, o Options) (*Result, error) {
+	p.once.Do(func() { p.prep = prepare(p.Plan) })
+	if len(p.Runners) != len(p.Plan.Nodes) {
+		return &Result{}, fault.New(fault.Internal, "", "program has %d runners for %d nodes", len(p.Runners), len(p.Plan.Nodes))
+	}
+	if o.Parallel <= 0 {
+		o.Parallel = runtime.GOMAXPROCS(0)
+	}
+	x, _ := p.spare.Get().(*execution)
+	if x == nil {
+		x = newExecution(p)
+	}
+	x.start = time.Now()
+	if o.Info == nil {
+		o.Info = &run.Info{ID: run.NewID(), Graph: p.Plan.Graph.Name, Version: p.Plan.Graph.Version,
+			GraphType: p.Plan.Type, Kind: run.Production, Started: x.start}
+		o.Info.TraceID = o.Info.ID
+	}
+	x.o, x.input, x.ctx, x.caller = o, input, ctx, ctx
+	if limit := time.Duration(o.Limits.Time); limit > 0 {
+		x.ctx, x.cancel = context.WithTimeoutCause(ctx, limit, errRunTime)
+	}
+	x.observeRun(run.RunStarted, x.start, time.Time{}, nil, nil)
+	if !json.Valid(input) {
+		x.fail(fault.New(fault.Invalid, "input", "the input of the run is not JSON"))
+	} else {
+		x.enter(p.Plan.Start, input, -1, x.start)
+		x.loop()
+	}
+	res := &Result{Steps: x.steps, Retries: x.retries, Usage: x.usage}
+	if x.err == nil {
+		res.Output, res.OutputNode = x.output()
+	}
+	if x.cancel != nil {
+		x.cancel()
+	}
+	err := x.err
+	end := time.Now()
+	res.Duration = end.Sub(x.start)
+	x.observeRun(run.RunFinished, x.start, end, res.Output, err)
+	x.reset()
+	p.spare.Put(x)
+	return res, err
+}

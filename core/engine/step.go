@@ -1,0 +1,175 @@
+package engine
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/sparkrsi/spark/core/graph"
+	"github.com/sparkrsi/spark/core/run"
+	"github.com/sparkrsi/spark/sdk/fault"
+)
+
+// errNodeTimeout is the cause of a step's context that ended by its timeout.
+var errNodeTimeout = errors.New("node timeout")
+
+// The defaults of graph.Retry.
+const (
+	defaultBackoff    = 50 * time.Millisecond
+	defaultMaxBackoff = 2 * time.Second
+)
+
+var defaultKinds = []fault.Kind{fault.Transient, fault.Timeout, fault.Unavailable}
+
+// attempt runs a step once. It may be called on any goroutine.
+func (x *execution) attempt(ctx context.Context, t *token) {
+	now := time.Now()
+	if t.step.Attempt == 0 {
+		t.first = now
+	}
+	if t.err = t.refused; t.err != nil {
+		t.end = now
+		return
+	}
+	limit := time.Duration(x.p.Plan.Nodes[t.node].Spec.Timeout)
+	if limit == 0 {
+		limit = x.o.StepTimeout
+	}
+	if limit > 0 {
+		sub, cancel := context.WithTimeoutCause(ctx, limit, errNodeTimeout)
+		defer cancel()
+		ctx = sub
+	}
+	t.output, t.err = x.call(ctx, t)
+	t.end = time.Now()
+	if t.err == nil {
+		if t.output == nil {
+			t.output = []byte("null")
+		}
+		return
+	}
+	t.output = nil
+	path := x.prep.paths[t.node]
+	if limit > 0 && ctx.Err() != nil && errors.Is(context.Cause(ctx), errNodeTimeout) {
+		t.err = fault.Wrap(fault.Timeout, path, t.err, "exceeded the node timeout of %v", limit)
+		return
+	}
+	var f *fault.Error
+	if !errors.As(t.err, &f) || f.Path != path {
+		t.err = fault.Wrap("", path, t.err, "")
+	}
+}
+
+// call runs the node and turns a panic into an Internal fault, with the stack as
+// a log line of the step.
+func (x *execution) call(ctx context.Context, t *token) (out []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			t.trail.Logs = append(t.trail.Logs, run.Log{Level: "error", Msg: string(debug.Stack()), Time: time.Now()})
+			out, err = nil, fault.New(fault.Internal, "", "panic: %v", r)
+		}
+	}()
+	return x.p.Runners[t.node].RunNode(ctx, &t.step)
+}
+
+// finish takes a step back: it repeats it, follows its edges or fails the run.
+func (x *execution) finish(t *token) {
+	for _, c := range t.trail.Calls[t.calls:] {
+		x.usage.Add(c.Usage)
+	}
+	t.calls = len(t.trail.Calls)
+	x.now, x.last, x.lastNode = t.end, t.step.Seq, t.node
+	failing := x.err != nil
+	if t.err != nil && !failing && x.ctx.Err() == nil && x.retry(t) {
+		return
+	}
+	x.observeStep(run.StepFinished, t)
+	x.tokens[t.node]--
+	x.mark(t.node)
+	switch {
+	case failing:
+	case x.ctx.Err() != nil && t.err != nil:
+		x.fail(x.ended())
+	case x.overBudget():
+	case t.err != nil:
+		if !x.routeError(t) {
+			x.fail(t.err)
+		}
+	default:
+		x.outputs[t.node], x.ran[t.node] = t.output, true
+		x.route(t)
+	}
+	if x.err == nil && len(x.pending) > 0 {
+		x.settle(t.step.Seq)
+	}
+	x.recycle(t)
+}
+
+// retry arranges another attempt of a failed step if its policy allows one. What
+// the failed attempt measured is dropped; its model calls, events and logs stay,
+// because they happened.
+func (x *execution) retry(t *token) bool {
+	r := x.p.Plan.Nodes[t.node].Spec.Retry
+	if r == nil || t.step.Attempt+1 >= r.Attempts {
+		return false
+	}
+	kinds := r.Kinds
+	if len(kinds) == 0 {
+		kinds = defaultKinds
+	}
+	if !slices.Contains(kinds, fault.KindOf(t.err)) || x.overBudget() {
+		return false
+	}
+	x.observeStep(run.StepRetried, t)
+	x.retries++
+	t.trail.Attrs, t.trail.Metrics = t.trail.Attrs[:0], t.trail.Metrics[:0]
+	t.due = t.end.Add(x.pause(r, t.step.Attempt))
+	t.step.Attempt++
+	x.backoff = append(x.backoff, t)
+	return true
+}
+
+// pause returns how long to wait after failed attempt n, counted from 0:
+// exponential backoff with full jitter. Source: Brooker 2015, "Exponential
+// Backoff And Jitter", AWS Architecture Blog.
+func (x *execution) pause(r *graph.Retry, n int) time.Duration {
+	base, most := time.Duration(r.Backoff), time.Duration(r.MaxBackoff)
+	if base == 0 {
+		base = defaultBackoff
+	}
+	if most == 0 {
+		most = max(defaultMaxBackoff, base)
+	}
+	d := most
+	if n < 32 && base <= most>>n {
+		d = base << n
+	}
+	if x.random == nil {
+		seed := x.o.Seed
+		if seed == 0 {
+			seed = binary.LittleEndian.Uint64(x.o.Info.ID[:])
+		}
+		x.random = rand.New(rand.NewPCG(seed, 0))
+	}
+	return time.Duration(x.random.Int64N(int64(d) + 1))
+}
+
+// overBudget fails the run when its model calls cost more than allowed.
+func (x *execution) overBudget() bool {
+	l := &x.o.Limits
+	if l.CostUSD > 0 && x.usage.Cost > l.CostUSD {
+		x.fail(fault.New(fault.Limit, "limits.cost_usd", "the run cost %.6g USD, the limit is %.6g", x.usage.Cost, l.CostUSD).
+			WithHint("raise limits.cost_usd in the policy"))
+		return true
+	}
+	if used := x.usage.InputTokens + x.usage.OutputTokens; l.Tokens > 0 && used > l.Tokens {
+		x.fail(fault.New(fault.Limit, "limits.tokens", "the run used %d tokens, the limit is %d", used, l.Tokens).
+			WithHint("raise limits.tokens in the policy"))
+		return true
+	}
+	return false
+}
