@@ -147,12 +147,6 @@ func (g grid) limit(p, t float64) float64 {
 	return hi
 }
 
-// ConditionalPower returns the probability, in [0,1], that a score of z at the information fraction t in (0,1) ends
-// above the last boundary if the trend seen so far is the truth. Source: Jennison & Turnbull 2000, section 10.2.
-func ConditionalPower(z, t, last float64) float64 {
-	return upperTail((last - z/math.Sqrt(t)) / math.Sqrt(1-t))
-}
-
 // upperTail returns the probability that a standard normal exceeds x, accurate far into the tail.
 func upperTail(x float64) float64 { return 0.5 * math.Erfc(x/math.Sqrt2) }
 

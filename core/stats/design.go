@@ -3,7 +3,6 @@ package stats
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/sparkrsi/spark/sdk/fault"
@@ -80,10 +79,11 @@ const (
 	marginRelative = 0.02 // of the baseline
 	marginPoints   = 0.03 // of a rate
 
-	maxPairs     = 100_000 // keeps planning under a second or two
-	fewestPairs  = 10      // below it neither the normal scores nor the spread of an objective can be trusted
-	futilityFrom = 40      // pairs before futility may stop an experiment
-	maxLogRatio  = 1.5     // clip of a log ratio: one wild run must not decide
+	maxPairs     = 100_000
+	maxLooks     = 500 // keeps planning within seconds
+	fewestPairs  = 10  // below it neither the normal scores nor the spread of an objective can be trusted
+	futilityFrom = 40  // pairs before futility may stop an experiment
+	maxLogRatio  = 1.5 // clip of a log ratio: one wild run must not decide
 	successName  = "success"
 )
 
@@ -121,6 +121,8 @@ func (d Design) Validate() error {
 	}
 	if d.Every < 1 {
 		find("every", "use 10", "looks every %d pairs", d.Every)
+	} else if looks := (d.N-d.FirstLook)/d.Every + 1; looks > maxLooks {
+		find("every", "look less often, such as every twentieth of n", "%d looks are more than %d", looks, maxLooks)
 	}
 	if !(d.Alpha > 0 && d.Alpha < 0.5) {
 		find("alpha", "use 0.025", "%v is outside (0,0.5)", d.Alpha)
@@ -189,102 +191,4 @@ func (o Objective) validate(path string, find func(path, hint, format string, ar
 // successIndex is the place of the first objective of kind Success, -1 when there is none.
 func (d Design) successIndex() int {
 	return slices.IndexFunc(d.Objectives, func(o Objective) bool { return o.Kind == Success })
-}
-
-// Plan is a Design with its boundaries computed, which takes tens of milliseconds: plan once, start many. It does not
-// change and is safe for concurrent use.
-type Plan struct {
-	design Design // defaults applied, weights normalised; success appended when the caller did not name it
-	given  int    // objectives of the caller
-	looks  []int
-	bounds []float64
-	ranked bool // a lone ratio metric is judged by ranks
-}
-
-// NewPlan validates d and computes its boundaries (Kim-DeMets, power 2). Errors as Design.Validate.
-func NewPlan(d Design) (*Plan, error) {
-	if err := d.Validate(); err != nil {
-		return nil, err
-	}
-	d = d.withDefaults()
-	p := &Plan{given: len(d.Objectives)}
-	var total float64
-	weighted := 0
-	for _, o := range d.Objectives {
-		total += o.Weight
-		if o.Weight > 0 {
-			weighted++
-			p.ranked = o.Kind == Ratio
-		}
-	}
-	p.ranked = p.ranked && weighted == 1
-	for i := range d.Objectives {
-		o := &d.Objectives[i]
-		o.Weight /= total
-		setDefault(&o.Scale, 1)
-		if o.Margin == nil && o.Min == nil && o.Max == nil {
-			o.Margin = o.Kind.defaultMargin()
-		}
-	}
-	if d.successIndex() < 0 {
-		d.Objectives = append(d.Objectives, Objective{Name: successName, Kind: Success, Direction: Maximize, Scale: 1,
-			Margin: Success.defaultMargin()})
-	}
-	p.design = d
-	p.looks = Looks(d.FirstLook, d.Every, d.N)
-	var err error
-	p.bounds, err = Boundaries(d.Alpha, spending, p.looks, d.N)
-	return p, err
-}
-
-var spending = KimDeMets(2)
-
-func (k Kind) defaultMargin() *float64 {
-	m := marginRelative
-	if k == Rate || k == Success {
-		m = marginPoints
-	}
-	return &m
-}
-
-// Looks returns the planned numbers of pairs and, for each, the boundary of the score. The slices are the caller's.
-func (p *Plan) Looks() ([]int, []float64) { return slices.Clone(p.looks), slices.Clone(p.bounds) }
-
-// Start returns a fresh experiment of this plan.
-func (p *Plan) Start() *Experiment {
-	e := &Experiment{plan: p, tracks: make([]track, len(p.design.Objectives))}
-	for i, o := range p.design.Objectives {
-		e.tracks[i].Objective = o
-	}
-	e.last = Decision{Verdict: Inconclusive, Cause: CauseUnfinished}
-	return e
-}
-
-// NewExperiment plans d and starts it. Errors as Design.Validate.
-func NewExperiment(d Design) (*Experiment, error) {
-	p, err := NewPlan(d)
-	if err != nil {
-		return nil, err
-	}
-	return p.Start(), nil
-}
-
-// PairsFor returns how many pairs find a relative change of delta (0.05 = 5 %, either sign, above -1, not 0) with
-// probability 80 %, when the improvements of single inputs have the standard deviation sd:
-// 1.05 (2.8 sd / |ln(1+delta)|)^2. It is math.MaxInt when no number does.
-func PairsFor(sd, delta float64) int {
-	n := math.Ceil(1.05 * math.Pow(2.8*sd/math.Abs(math.Log1p(delta)), 2))
-	if !(n < math.MaxInt32) {
-		return math.MaxInt
-	}
-	return int(n)
-}
-
-// SmallestEffect returns the smallest change, as a size |ln(1+delta)|, that n pairs find with probability 80 % when the
-// improvements of single inputs have the standard deviation sd; +Inf when n < 1. It is the inverse of PairsFor.
-func SmallestEffect(n int, sd float64) float64 {
-	if n < 1 {
-		return math.Inf(1)
-	}
-	return 2.8 * sd * math.Sqrt(1.05/float64(n))
 }

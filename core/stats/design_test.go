@@ -46,6 +46,16 @@ func TestValidateReportsEveryFinding(t *testing.T) {
 	}
 }
 
+func TestValidateBoundsTheLooks(t *testing.T) {
+	d := Design{N: 600, Every: 1, Objectives: []Objective{latencyOnly}}
+	if err := d.Validate(); fault.KindOf(err) != fault.Invalid || err.(interface{ Unwrap() []error }).Unwrap()[0].(*fault.Error).Path != "every" {
+		t.Errorf("581 looks: %v", err)
+	}
+	if d.Every = 2; d.Validate() != nil {
+		t.Errorf("291 looks: %v", d.Validate())
+	}
+}
+
 func TestDefaults(t *testing.T) {
 	p, err := NewPlan(Design{Objectives: []Objective{
 		{Name: "latency", Weight: 3, Direction: Minimize, Kind: Ratio},

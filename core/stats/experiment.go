@@ -133,7 +133,7 @@ func (e *Experiment) decide(k int) Decision {
 		return d.end(Fail, CauseHarm, fmt.Sprintf("the candidate is worse (score %.2f, limit %.2f) after %d of %d pairs", z, -bound, e.pairs, planned))
 	}
 	useful := false
-	if better { // the estimate is needed only here, and for ranks it is the dear part
+	if better { // the estimate is needed only here, and for ranks it is the slow part
 		u, err := e.estimate(e.u, bound)
 		useful = err == nil && u.Estimate >= design.MinEffect
 		if effect := e.percent(u); useful && held && effect != nil {
