@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -91,8 +92,11 @@ func (d *decoder) node(name string, n *yaml.Node, path string) *Node {
 		"route":      word(d, &v.Route, RouteAll, RouteFirst),
 		"max_visits": d.atLeast(1, &v.MaxVisits),
 		"input": func(n *yaml.Node, path string) {
-			v.Input = &Mapping{}
-			d.json(&v.Input.Raw)(n, path)
+			var raw json.RawMessage
+			if d.json(&raw)(n, path); string(raw) == "null" {
+				d.wrongType(n, path, "a mapping of the input")
+			}
+			v.Input = &Mapping{Raw: raw}
 		},
 		"grant": func(n *yaml.Node, path string) {
 			v.Grant = &Grant{}
@@ -104,20 +108,7 @@ func (d *decoder) node(name string, n *yaml.Node, path string) *Node {
 	if ok && lookup(n, "module") == nil && lookup(n, "native") == nil {
 		d.errorf(n, path, "add module: NAME@VERSION or native: FUNCTION", "says neither module nor native")
 	}
-	// The defaults are written in one way, so that spelling them out changes no
-	// digest.
-	if v.Join == JoinAll {
-		v.Join = ""
-	}
-	if v.Route == RouteAll {
-		v.Route = ""
-	}
-	if v.Grant != nil && *v.Grant == (Grant{}) {
-		v.Grant = nil
-	}
-	if string(v.Config) == "{}" {
-		v.Config = nil
-	}
+	v.normalise()
 	return v
 }
 

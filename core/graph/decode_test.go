@@ -46,3 +46,18 @@ func TestDecodeExample(t *testing.T) {
 		t.Errorf("plan %+v", p)
 	}
 }
+
+func TestEncodeKeepsDigest(t *testing.T) {
+	g, _ := Decode([]byte(docsearch), "")
+	out := Encode(g)
+	h, fs := Decode(out, "")
+	if len(fs) > 0 {
+		t.Fatalf("%s\n%s", fs, out)
+	}
+	if d := Diff(g, h); len(d) > 0 {
+		t.Errorf("%s\n%s", FormatChanges(d), out)
+	}
+	if Digest(&Locked{Graph: g}) != Digest(&Locked{Graph: h}) {
+		t.Error("digest changed")
+	}
+}
