@@ -1,0 +1,101 @@
+package host
+
+import (
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/sparkrsi/spark/core/engine"
+	"github.com/sparkrsi/spark/core/graph"
+	"github.com/sparkrsi/spark/core/telemetry"
+	"github.com/sparkrsi/spark/sdk/backend"
+	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/sdk/model"
+)
+
+// Config is everything a Host is made of. The zero value with a DataDir is a
+// host with SQLite telemetry, no models and no stock modules.
+type Config struct {
+	DataDir     string // required; created where it is missing
+	Environment string // telemetry attribute; default development
+
+	// Stock holds the modules that ship with the program. They are trusted.
+	Stock [][]byte
+
+	// Natives are the Go functions that documents may name with `native:`.
+	Natives map[string]engine.NodeRunner
+
+	// Telemetry holds the profiles by name. DefaultProfile, by default the
+	// profile called default, serves graphs whose policy names none. Without
+	// any profile there is one called default that writes to SQLite in DataDir.
+	Telemetry      map[string]telemetry.Config
+	DefaultProfile string
+
+	// Backends are telemetry backends that run in this process; a profile uses
+	// one by naming it as its backend. Other names are plugins.
+	Backends map[string]backend.Writer
+
+	// Models are providers by the name that requests route to.
+	Models map[string]Model
+
+	// Spark is the executable that serves the built-in plugins as
+	// `EXECUTABLE plugin serve NAME`; default is the running program itself.
+	Spark string
+
+	Nodes    Nodes
+	Parallel int // node executions in flight a run; default GOMAXPROCS
+
+	Logger *slog.Logger // default discards
+}
+
+// Model is one model provider: a value in this process or a plugin.
+type Model struct {
+	Provider model.Provider  `json:"-" koanf:"-"`
+	Plugin   string          `json:"plugin,omitempty" koanf:"plugin"` // built-in name, such as replay
+	Config   json.RawMessage `json:"config,omitempty" koanf:"-"`      // handed to the plugin
+}
+
+// Nodes limits the instances of node modules.
+type Nodes struct {
+	Instances int            `json:"instances,omitempty" koanf:"instances"`   // a pool; default GOMAXPROCS
+	MemoryMiB int            `json:"memory_mib,omitempty" koanf:"memory_mib"` // an instance; default 256
+	Timeout   graph.Duration `json:"timeout,omitempty" koanf:"timeout"`       // of a step whose node names none; default 30s
+}
+
+// builtinBackends are the backends that the spark program serves as plugins.
+var builtinBackends = []string{"memory", "sqlite"}
+
+// complete returns c with its defaults, or every finding.
+func (c Config) complete() (Config, error) {
+	if c.DataDir == "" {
+		return c, fault.New(fault.Invalid, "data_dir", "no data folder is set").WithHint("set data_dir or --data-dir")
+	}
+	dir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return c, fault.Wrap(fault.Invalid, "data_dir", err, "resolve the data folder")
+	}
+	c.DataDir = dir
+	if c.Environment == "" {
+		c.Environment = "development"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Nodes.Timeout == 0 {
+		c.Nodes.Timeout = graph.Duration(30 * time.Second)
+	}
+	if c.DefaultProfile == "" {
+		c.DefaultProfile = "default"
+	}
+	if len(c.Telemetry) == 0 {
+		c.Telemetry = map[string]telemetry.Config{c.DefaultProfile: telemetry.Defaults()}
+	}
+	if _, ok := c.Telemetry[c.DefaultProfile]; !ok {
+		return c, fault.New(fault.Invalid, "telemetry.default", "profile %q is not among %v", c.DefaultProfile, slices.Sorted(maps.Keys(c.Telemetry))).
+			WithHint("name one of the profiles")
+	}
+	return c, nil
+}

@@ -1,0 +1,169 @@
+package host
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sparkrsi/spark/core/engine"
+	"github.com/sparkrsi/spark/core/graph"
+	"github.com/sparkrsi/spark/core/store"
+	"github.com/sparkrsi/spark/core/wasmhost"
+	"github.com/sparkrsi/spark/sdk/fault"
+)
+
+// deployment is one version made ready to run. It is immutable; users counts the
+// runs on it plus one for whoever keeps it, and the last release frees it.
+type deployment struct {
+	locked  *graph.Locked
+	id      string // of the version
+	label   string
+	limits  graph.Limits
+	program *engine.Program
+	profile *profile
+
+	nodes   []*wasmhost.Node
+	modules []*wasmhost.Module
+	users   atomic.Int64
+	freed   sync.Once
+}
+
+// Retain takes the deployment for one run.
+func (d *deployment) Retain() bool {
+	for {
+		n := d.users.Load()
+		if n == 0 {
+			return false
+		}
+		if d.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (d *deployment) release() {
+	if d.users.Add(-1) == 0 {
+		d.free()
+	}
+}
+
+func (d *deployment) free() {
+	d.freed.Do(func() {
+		for _, n := range d.nodes {
+			n.Close()
+		}
+		for _, m := range d.modules {
+			m.Release()
+		}
+	})
+}
+
+// prepare makes a locked graph ready: it compiles the plan, admits the modules
+// and proves every node's configuration on an instance. Nothing is left behind
+// when it fails.
+func (h *Host) prepare(ctx context.Context, l *graph.Locked, label string) (_ *deployment, err error) {
+	plan, err := graph.Compile(l)
+	if err != nil {
+		return nil, err
+	}
+	d := &deployment{locked: l, id: graph.Digest(l), label: label, program: &engine.Program{Plan: plan}}
+	d.users.Store(1)
+	defer func() {
+		if err != nil {
+			d.free()
+		}
+	}()
+	pol, err := h.policy(ctx, l.Graph)
+	if err != nil {
+		return nil, err
+	}
+	name := ""
+	if pol != nil {
+		d.limits, name = pol.Policy.Limits, pol.Policy.Telemetry
+	}
+	if d.profile, err = h.profile(ctx, name); err != nil {
+		return nil, err
+	}
+	locks := map[string]graph.Lock{}
+	for _, lock := range l.Locks {
+		locks[lock.Node] = lock
+	}
+	for i := range plan.Nodes {
+		spec := plan.Nodes[i].Spec
+		if spec.Native != "" {
+			fn, ok := h.cfg.Natives[spec.Native]
+			if !ok {
+				return nil, fault.New(fault.NotFound, "nodes."+spec.Name+".native", "the host has no Go function %q", spec.Native).
+					WithHint("register it in host.Config.Natives")
+			}
+			d.program.Runners = append(d.program.Runners, fn)
+			continue
+		}
+		n, err := h.node(ctx, d, spec, locks[spec.Name], l.Assets)
+		if err != nil {
+			return nil, err
+		}
+		d.program.Runners = append(d.program.Runners, n)
+	}
+	return d, nil
+}
+
+// node opens one node of a deployment, which owns it.
+func (h *Host) node(ctx context.Context, d *deployment, spec *graph.Node, lock graph.Lock, assets []graph.AssetLock) (*wasmhost.Node, error) {
+	path := "nodes." + spec.Name
+	m, err := h.module(ctx, lock.Digest)
+	if err != nil {
+		return nil, fault.Wrap("", path+".module", err, "load module %s", spec.Module)
+	}
+	d.modules = append(d.modules, m)
+	ns := wasmhost.NodeSpec{Type: lock.Type, Config: spec.Config, Timeout: time.Duration(spec.Timeout), Assets: map[string]wasmhost.Asset{}}
+	if ns.Timeout == 0 {
+		ns.Timeout = time.Duration(h.cfg.Nodes.Timeout)
+	}
+	if g := spec.Grant; g != nil {
+		ns.Grant = wasmhost.Grant{Clock: g.Clock, Random: g.Random, Generate: g.Generate}
+	}
+	for _, name := range spec.Assets {
+		for _, a := range assets {
+			if a.Name == name {
+				if err := h.store.HasAsset(a); err != nil {
+					return nil, err
+				}
+				ns.Assets[name] = wasmhost.Asset{Digest: a.Digest, Path: h.store.AssetPath(a.Digest)}
+			}
+		}
+	}
+	n, err := h.nodes.Node(ctx, m, ns)
+	if err != nil {
+		return nil, fault.Wrap("", path, err, "open node")
+	}
+	d.nodes = append(d.nodes, n)
+	return n, nil
+}
+
+// module admits the stored module with this digest.
+func (h *Host) module(ctx context.Context, digest string) (*wasmhost.Module, error) {
+	info, err := h.store.Module(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	wasm, err := h.store.Wasm(digest)
+	if err != nil {
+		return nil, err
+	}
+	return h.nodes.Admit(wasm, info.Trusted)
+}
+
+// policy returns the stored policy of a graph, nil when there is none.
+func (h *Host) policy(ctx context.Context, g *graph.Graph) (*store.Policy, error) {
+	name := g.Policy
+	if name == "" {
+		name = g.Name
+	}
+	p, err := h.store.Policy(ctx, name)
+	if fault.Is(err, fault.NotFound) && g.Policy == "" {
+		return nil, nil
+	}
+	return p, err
+}

@@ -1,0 +1,170 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/sparkrsi/spark/core/engine"
+	"github.com/sparkrsi/spark/core/graph"
+	"github.com/sparkrsi/spark/core/run"
+	"github.com/sparkrsi/spark/sdk/fault"
+)
+
+// Request asks for one run.
+type Request struct {
+	Graph   string
+	Version string          // label or id; "" is the active version
+	Input   json.RawMessage // JSON; empty is null
+	TraceID run.ID          // inherited from the caller; zero for a fresh one
+	Parent  [8]byte         // the caller's span
+}
+
+// Result is one finished run. A failed run has Error set and no output.
+type Result struct {
+	RunID      string          `json:"run_id"`
+	Graph      string          `json:"graph"`
+	Version    string          `json:"version"`
+	VersionID  string          `json:"version_id"`
+	Output     json.RawMessage `json:"output,omitempty"`
+	OutputNode string          `json:"output_node,omitempty"`
+	Steps      int             `json:"steps"`
+	Seconds    float64         `json:"seconds"`
+	Tokens     int64           `json:"tokens,omitempty"`
+	CostUSD    float64         `json:"cost_usd,omitempty"`
+}
+
+// Run executes a graph once and returns its output. Errors are faults; a run that
+// failed returns its Result beside the error, for its id and version.
+func (h *Host) Run(ctx context.Context, req Request) (*Result, error) {
+	leave, err := h.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if len(req.Input) == 0 {
+		req.Input = json.RawMessage("null")
+	}
+	if !json.Valid(req.Input) {
+		return nil, fault.New(fault.Invalid, "input", "the input is not JSON").WithHint("give a JSON value")
+	}
+	d, err := h.pick(ctx, req.Graph, req.Version)
+	if err != nil {
+		return nil, err
+	}
+	defer d.release()
+	info := d.info(run.Production)
+	if req.TraceID != (run.ID{}) {
+		info.TraceID, info.ParentSpan = req.TraceID, req.Parent
+	}
+	var obs engine.Observer
+	if r := d.profile.rec.Begin(info); r != nil {
+		obs = r
+	}
+	return d.run(ctx, info, req.Input, obs, h.cfg.Parallel)
+}
+
+// info returns the identity of a fresh run of d.
+func (d *deployment) info(kind run.Kind) *run.Info {
+	id := run.NewID()
+	return &run.Info{ID: id, TraceID: id, Graph: d.locked.Graph.Name, Version: d.label, VersionID: d.id,
+		GraphType: d.program.Plan.Type, Kind: kind, Started: time.Now(), TelemetryOff: d.profile.rec == nil}
+}
+
+func (d *deployment) run(ctx context.Context, info *run.Info, input []byte, obs engine.Observer, parallel int) (*Result, error) {
+	res, err := engine.Run(ctx, d.program, input, engine.Options{Info: info, Observer: obs, Limits: d.limits, Parallel: parallel})
+	out := &Result{RunID: info.ID.String(), Graph: info.Graph, Version: info.Version, VersionID: info.VersionID,
+		Seconds: time.Since(info.Started).Seconds()}
+	if res != nil {
+		out.Output, out.OutputNode, out.Steps = res.Output, res.OutputNode, res.Steps
+		out.Tokens, out.CostUSD = res.Usage.InputTokens+res.Usage.OutputTokens, res.Usage.Cost
+	}
+	return out, err
+}
+
+// pick returns the deployment that serves a version, retained for one run.
+func (h *Host) pick(ctx context.Context, name, version string) (*deployment, error) {
+	if version == "" {
+		if d, ok := h.router.Pick(name); ok {
+			return d, nil
+		}
+		if err := h.Serve(ctx, name); err != nil {
+			return nil, err
+		}
+		if d, ok := h.router.Pick(name); ok {
+			return d, nil
+		}
+		return nil, fault.New(fault.Unavailable, name, "the host is closing")
+	}
+	v, err := h.store.Version(ctx, name, version)
+	if err != nil {
+		return nil, err
+	}
+	if v.Active {
+		return h.pick(ctx, name, "")
+	}
+	return h.pin(ctx, v.Locked, v.Label)
+}
+
+// pin returns a deployment of a version that is not active, retained for the
+// caller. A few of them stay ready.
+func (h *Host) pin(ctx context.Context, l *graph.Locked, label string) (*deployment, error) {
+	key := graph.Digest(l)
+	h.mu.Lock()
+	if d, ok := h.pinned[key]; ok && d.Retain() {
+		h.touch(key)
+		h.mu.Unlock()
+		return d, nil
+	}
+	h.mu.Unlock()
+	d, err := h.prepare(ctx, l, label)
+	if err != nil {
+		return nil, err
+	}
+	d.Retain()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if old, ok := h.pinned[key]; ok {
+		defer old.release()
+	}
+	h.pinned[key] = d
+	h.touch(key)
+	if len(h.order) > maxPinned {
+		oldest := h.order[0]
+		h.order = h.order[1:]
+		defer h.pinned[oldest].release()
+		delete(h.pinned, oldest)
+	}
+	return d, nil
+}
+
+// touch moves a key of pinned to the end of the order. The caller holds h.mu.
+func (h *Host) touch(key string) {
+	h.order = slices.DeleteFunc(h.order, func(k string) bool { return k == key })
+	h.order = append(h.order, key)
+}
+
+// Serve makes the active version of a graph ready before its first run.
+func (h *Host) Serve(ctx context.Context, name string) error {
+	h.apply.Lock()
+	defer h.apply.Unlock()
+	if _, ok := h.router.Current(name); ok {
+		return nil
+	}
+	v, err := h.store.Active(ctx, name)
+	if err != nil {
+		return err
+	}
+	d, err := h.prepare(ctx, v.Locked, v.Label)
+	if err != nil {
+		return err
+	}
+	if !h.router.Swap(name, nil, d) {
+		d.release()
+	}
+	return nil
+}
+
+func itoa(i int) string { return strconv.Itoa(i) }

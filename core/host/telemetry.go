@@ -1,0 +1,155 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+
+	"github.com/sparkrsi/spark/core/plughost"
+	"github.com/sparkrsi/spark/core/telemetry"
+	"github.com/sparkrsi/spark/sdk/backend"
+	"github.com/sparkrsi/spark/sdk/fault"
+)
+
+// off is the profile name that switches telemetry off.
+const off = "off"
+
+// profile is one opened telemetry profile.
+type profile struct {
+	name   string
+	once   sync.Once
+	err    error
+	rec    *telemetry.Recorder // nil when off
+	writer backend.Writer
+	info   backend.Info
+	plugin *plughost.Plugin // nil for a backend in this process
+}
+
+// profile returns the opened profile called name; "" is the default one. The
+// backend is started at the first call.
+func (h *Host) profile(ctx context.Context, name string) (*profile, error) {
+	if name == "" {
+		name = h.cfg.DefaultProfile
+	}
+	h.mu.Lock()
+	p := h.profiles[name]
+	if p == nil {
+		p = &profile{name: name}
+		h.profiles[name] = p
+	}
+	h.mu.Unlock()
+	p.once.Do(func() { p.err = h.openProfile(ctx, p) })
+	if p.err != nil {
+		return nil, p.err
+	}
+	return p, nil
+}
+
+func (h *Host) openProfile(ctx context.Context, p *profile) error {
+	if p.name == off {
+		return nil
+	}
+	cfg, ok := h.cfg.Telemetry[p.name]
+	if !ok {
+		return fault.New(fault.Invalid, "telemetry", "there is no telemetry profile %q", p.name).
+			WithHint("name one of the host's profiles, or off")
+	}
+	if !cfg.Enabled {
+		return nil
+	}
+	if w, ok := h.cfg.Backends[cfg.Backend]; ok {
+		p.writer = w
+	} else {
+		if cfg.Backend == "sqlite" && cfg.DBPath == "" {
+			cfg.DBPath = filepath.Join(h.cfg.DataDir, "telemetry.db")
+		}
+		spec, err := h.pluginSpec(cfg.Backend, plughost.Backend, cfg.BackendConfig())
+		if err != nil {
+			return err
+		}
+		if p.plugin, err = plughost.Launch(ctx, spec); err != nil {
+			return err
+		}
+		if p.writer, err = backend.NewClient(ctx, p.plugin.Conn(), nil); err != nil {
+			return errors.Join(err, p.plugin.Close(ctx))
+		}
+	}
+	p.info = backend.Describe(p.writer)
+	rec, err := telemetry.New(cfg, p.writer, telemetry.Options{Environment: h.cfg.Environment, Logger: h.log})
+	if err != nil {
+		return err
+	}
+	p.rec = rec
+	return nil
+}
+
+func (p *profile) close(ctx context.Context) error {
+	var errs []error
+	if p.rec != nil {
+		errs = append(errs, p.rec.Close(ctx))
+	}
+	if p.plugin != nil {
+		errs = append(errs, p.plugin.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Query returns the telemetry of a graph; "" means the default profile. It is
+// refused when the profile is off or its backend cannot answer questions.
+func (h *Host) Query(ctx context.Context, graphName string) (*telemetry.Query, error) {
+	p, err := h.profileOf(ctx, graphName)
+	if err != nil {
+		return nil, err
+	}
+	if p.rec == nil {
+		return nil, fault.New(fault.Invalid, "telemetry."+p.name, "telemetry is off in profile %q", p.name).
+			WithHint("name another profile in the policy, or enable this one")
+	}
+	return p.rec.Query()
+}
+
+// TelemetryStats returns the counters of the recorder that serves a graph.
+func (h *Host) TelemetryStats(ctx context.Context, graphName string) (telemetry.Stats, error) {
+	p, err := h.profileOf(ctx, graphName)
+	if err != nil || p.rec == nil {
+		return telemetry.Stats{}, err
+	}
+	return p.rec.Stats(), nil
+}
+
+// Flush returns once everything recorded so far is durable in every backend.
+func (h *Host) Flush(ctx context.Context) error {
+	h.mu.Lock()
+	list := make([]*profile, 0, len(h.profiles))
+	for _, p := range h.profiles {
+		list = append(list, p)
+	}
+	h.mu.Unlock()
+	var errs []error
+	for _, p := range list {
+		if p.rec != nil {
+			errs = append(errs, p.rec.Flush(ctx))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// profileOf returns the profile that the policy of a graph names.
+func (h *Host) profileOf(ctx context.Context, graphName string) (*profile, error) {
+	if graphName == "" {
+		return h.profile(ctx, "")
+	}
+	v, err := h.store.Active(ctx, graphName)
+	if err != nil {
+		return nil, err
+	}
+	pol, err := h.policy(ctx, v.Locked.Graph)
+	if err != nil {
+		return nil, err
+	}
+	if pol == nil {
+		return h.profile(ctx, "")
+	}
+	return h.profile(ctx, pol.Policy.Telemetry)
+}
