@@ -55,7 +55,7 @@ type Recorder struct {
 	stop    <-chan struct{}    // closed by Close
 	ending  context.CancelFunc // closes stop
 	abort   context.CancelFunc // ends the attempts to write
-	done    sync.WaitGroup // exporter and pruner
+	done    sync.WaitGroup     // exporter and pruner
 	closing sync.Once
 	closed  error // of Close; read after done
 

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -24,6 +25,7 @@ type Aggregator struct {
 	failures     map[[2]string]*Failure
 	metrics      map[string]*metricSum
 	perRun       map[string]*runMetric
+	any          bool
 	first, last  int64
 	unattributed int64
 }
@@ -52,8 +54,8 @@ func (a *Aggregator) Add(t *Trace) {
 	if t.Graph == "" {
 		a.unattributed++
 	}
-	if a.first == 0 || t.Start < a.first {
-		a.first = t.Start
+	if !a.any || t.Start < a.first {
+		a.any, a.first = true, t.Start
 	}
 	a.last = max(a.last, t.Start)
 	if t.Status == Cancelled {
@@ -90,6 +92,7 @@ func (a *Aggregator) failure(t *Trace, node, kind, msg string, w float64) {
 		a.failures[key] = f
 	}
 	f.Count += w
+	msg = strings.ToValidUTF8(msg, "\uFFFD") // samples are for people, and travel as JSON
 	if len(f.Samples) < samples && msg != "" && !slices.Contains(f.Samples, msg) {
 		f.Samples = append(f.Samples, msg)
 	}
@@ -152,7 +155,7 @@ func (a *Aggregator) addMetrics(t *Trace, w float64) {
 func (a *Aggregator) Aggregate() *Aggregate {
 	g := a.tallies.Aggregate()
 	g.Unattributed = a.unattributed
-	if a.first != 0 {
+	if a.any {
 		g.First, g.Last = time.Unix(0, a.first).UTC(), time.Unix(0, a.last).UTC()
 	}
 	for _, f := range a.failures {

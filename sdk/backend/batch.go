@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"strconv"
 
 	"github.com/sparkrsi/spark/sdk/fault"
@@ -201,4 +202,30 @@ func (c *Counts) Add(o Counts) {
 	c.Sketches += o.Sketches
 	c.Unattributed += o.Unattributed
 	c.Bytes += o.Bytes
+}
+
+// Clone returns a copy of t that shares nothing with it but strings.
+func (t *Trace) Clone() *Trace {
+	c := *t
+	pool := make([]Attr, 0, countAttrs(t))
+	keep := func(attrs []Attr) []Attr {
+		if len(attrs) == 0 {
+			return nil
+		}
+		from := len(pool)
+		pool = append(pool, attrs...)
+		return pool[from:len(pool):len(pool)]
+	}
+	c.Resource, c.Attrs = keep(t.Resource), keep(t.Attrs)
+	c.Spans, c.Events, c.Metrics = slices.Clone(t.Spans), slices.Clone(t.Events), slices.Clone(t.Metrics)
+	for i := range c.Spans {
+		c.Spans[i].Attrs = keep(c.Spans[i].Attrs)
+	}
+	for i := range c.Events {
+		c.Events[i].Attrs = keep(c.Events[i].Attrs)
+	}
+	for i := range c.Metrics {
+		c.Metrics[i].Attrs = keep(c.Metrics[i].Attrs)
+	}
+	return &c
 }

@@ -33,12 +33,16 @@ var (
 	_ Retention    = (*Client)(nil)
 )
 
-// NewClient opens the backend behind conn with a configuration and returns it.
-// The connection stays the caller's: Close closes the backend only.
+// NewClient opens the backend behind conn with a configuration and returns it;
+// a nil configuration is for a connection whose backend was opened already, as
+// core/plughost does at every start of the process. The connection stays the
+// caller's: Close closes the backend only.
 func NewClient(ctx context.Context, conn grpc.ClientConnInterface, config []byte) (*Client, error) {
 	c := &Client{rpc: proto.NewBackendClient(conn)}
-	if _, err := c.rpc.Open(ctx, &proto.OpenRequest{ConfigJson: config}); err != nil {
-		return nil, plugin.FromStatus(err)
+	if config != nil {
+		if _, err := c.rpc.Open(ctx, &proto.OpenRequest{ConfigJson: config}); err != nil {
+			return nil, plugin.FromStatus(err)
+		}
 	}
 	info, err := c.rpc.Info(ctx, &proto.InfoRequest{})
 	if err != nil {

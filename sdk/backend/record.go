@@ -216,8 +216,8 @@ type Aggregate struct {
 	Nodes        map[string]*Stats     `json:"nodes"`
 	Failures     []Failure             `json:"failures,omitempty"`
 	Metrics      map[string]MetricStat `json:"metrics,omitempty"` // per run: counters summed, gauges last, histograms averaged
-	First        time.Time             `json:"first,omitzero"` // start of the first run
-	Last         time.Time             `json:"last,omitzero"`  // start of the last run
+	First        time.Time             `json:"first,omitzero"`    // start of the first run
+	Last         time.Time             `json:"last,omitzero"`     // start of the last run
 	Unattributed int64                 `json:"unattributed,omitempty"`
 }
 

@@ -6,7 +6,6 @@ package memory
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"iter"
 	"slices"
 	"sync"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/sparkrsi/spark/sdk/backend"
 	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/sdk/plugin"
 )
 
 // Config bounds a backend.
@@ -63,12 +63,8 @@ var (
 // the defaults. An Invalid fault for unknown keys and a bound below 64 KiB.
 func Open(config []byte) (backend.Writer, error) {
 	var c Config
-	if len(config) > 0 {
-		d := json.NewDecoder(bytes.NewReader(config))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&c); err != nil {
-			return nil, fault.Wrap(fault.Invalid, "memory", err, "read the configuration")
-		}
+	if err := plugin.Decode("", config, &c); err != nil {
+		return nil, err
 	}
 	return New(c)
 }

@@ -1,0 +1,101 @@
+package telemetry
+
+import (
+	"encoding/hex"
+	"math"
+	"time"
+
+	"github.com/sparkrsi/spark/sdk/backend"
+	"github.com/sparkrsi/spark/sdk/fault"
+)
+
+var errOff = fault.New(fault.Denied, "telemetry", "telemetry is off").WithHint("set telemetry.enabled to true")
+
+func at(ns int64) time.Time { return time.Unix(0, ns).UTC() }
+
+func millis(ns int64) float64 { return float64(ns) / 1e6 }
+
+func spanID(id backend.SpanID) string {
+	if id == (backend.SpanID{}) {
+		return ""
+	}
+	return hex.EncodeToString(id[:])
+}
+
+// values returns attributes as string, int64, float64 and bool; numbers that
+// JSON cannot write become text.
+func values(attrs []backend.Attr) map[string]any {
+	if len(attrs) == 0 {
+		return nil
+	}
+	out := make(map[string]any, len(attrs))
+	for i := range attrs {
+		out[attrs[i].Key] = value(&attrs[i])
+	}
+	return out
+}
+
+func value(a *backend.Attr) any {
+	switch a.Kind {
+	case backend.KindInt:
+		return int64(a.Num)
+	case backend.KindBool:
+		return a.Num != 0
+	case backend.KindFloat:
+		v := math.Float64frombits(a.Num)
+		switch {
+		case math.IsNaN(v):
+			return "NaN"
+		case math.IsInf(v, 1):
+			return "Infinity"
+		case math.IsInf(v, -1):
+			return "-Infinity"
+		}
+		return v
+	}
+	return a.Str
+}
+
+func traceRow(t *backend.Trace) TraceRow {
+	row := TraceRow{
+		TraceID: hex.EncodeToString(t.TraceID[:]), RunID: hex.EncodeToString(t.RunID[:]),
+		Graph: t.Graph, Version: t.Version, VersionID: t.VersionID, GraphType: t.GraphType, Environment: t.Environment,
+		RunKind: t.RunKind, Start: at(t.Start), DurationMS: millis(t.End - t.Start), Status: t.Status.String(),
+		ErrorType: t.ErrorType, Error: t.Error, Probability: t.Probability,
+		Spans: len(t.Spans), Events: t.EventCount(), Metrics: t.MetricCount(), Dropped: t.Dropped,
+		Attributes: values(t.Attrs), ResourceAttrs: values(t.Resource),
+	}
+	for i := range t.Spans {
+		if s := &t.Spans[i]; s.Seq >= 0 {
+			row.Tokens += s.Tokens
+			row.Cost += s.Cost
+		}
+	}
+	return row
+}
+
+// spanKinds are OpenTelemetry's names of span kinds, by number.
+var spanKinds = [...]string{"UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"}
+
+func spanRow(t *backend.Trace, s *backend.Span) SpanRow {
+	kind := spanKinds[0]
+	if int(s.Kind) < len(spanKinds) {
+		kind = spanKinds[s.Kind]
+	}
+	return SpanRow{
+		TraceID: hex.EncodeToString(t.TraceID[:]), SpanID: spanID(s.ID), ParentID: spanID(s.Parent),
+		Graph: t.Graph, Version: t.Version, Node: s.Node, NodeType: s.NodeType, TypeVersion: s.TypeVersion, Digest: s.Digest,
+		Kind: kind, Start: at(s.Start), DurationMS: millis(s.End - s.Start), WaitMS: millis(s.Wait),
+		Status: s.Status.String(), Success: s.Status == backend.OK, ErrorType: s.ErrorType, Error: s.Error,
+		Seq: s.Seq, After: s.After, Retries: s.Retries, InputSize: s.InputSize, OutputSize: s.OutputSize,
+		CacheHit: s.CacheHit, Tokens: s.Tokens, Cost: s.Cost, Attributes: values(s.Attrs),
+	}
+}
+
+func nodesBySpan(t *backend.Trace) map[backend.SpanID]string {
+	m := make(map[backend.SpanID]string, len(t.Spans))
+	for i := range t.Spans {
+		m[t.Spans[i].ID] = t.Spans[i].Node
+	}
+	return m
+}

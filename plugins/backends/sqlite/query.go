@@ -1,0 +1,262 @@
+package sqlite
+
+import (
+	"context"
+	"iter"
+	"strings"
+
+	sq "zombiezen.com/go/sqlite"
+
+	"github.com/sparkrsi/spark/sdk/backend"
+	"github.com/sparkrsi/spark/sdk/fault"
+)
+
+// readChunk is how many blocks are read in one go: between two chunks no read
+// transaction is open, so a slow reader never keeps the log from being moved
+// into the file.
+const readChunk = 256
+
+// reader runs f with a reading connection.
+func (b *Backend) reader(ctx context.Context, op string, f func(*sq.Conn) error) error {
+	c, err := b.pool.Take(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fault.Wrap(fault.Unavailable, b.path, err, "the backend is closed")
+	}
+	defer b.pool.Put(c)
+	if err := f(c); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return b.fault(err, op)
+	}
+	return nil
+}
+
+// selected returns the ids of the traces m selects but for Node, in order. When
+// no Node is asked for they are one page already.
+func (b *Backend) selected(ctx context.Context, m *backend.Match) (ids []int64, err error) {
+	var where []string
+	var args []any
+	and := func(on bool, cond string, values ...any) {
+		if on {
+			where, args = append(where, cond), append(args, values...)
+		}
+	}
+	and(m.Graph != "", "graph = ?", m.Graph)
+	and(m.Version != "", "version = ?", m.Version)
+	and(m.RunKind != "", "run_kind = ?", m.RunKind)
+	and(m.ID != backend.ID{}, "id IN (SELECT id FROM traces WHERE trace_id = ? UNION SELECT id FROM traces WHERE run_id = ?)", m.ID[:], m.ID[:])
+	and(m.Filter.Status != "", "status = ?", int64(m.Status))
+	and(m.From != 0, "start >= ?", m.From)
+	and(m.To != 0, "start < ?", m.To)
+	and(m.MinNanos > 0, "end - start >= ?", m.MinNanos)
+	query := "SELECT id FROM traces"
+	if len(where) > 0 {
+		query += " WHERE " + strings.Join(where, " AND ")
+	}
+	query += " ORDER BY id"
+	if m.Newest {
+		query += " DESC"
+	}
+	if m.Node == "" && (m.Limit > 0 || m.Offset > 0) {
+		limit := int64(-1)
+		if m.Limit > 0 {
+			limit = int64(m.Limit)
+		}
+		query += " LIMIT ? OFFSET ?"
+		args = append(args, limit, int64(m.Offset))
+	}
+	err = b.reader(ctx, "query", func(c *sq.Conn) error {
+		s, err := c.Prepare(query)
+		if err != nil {
+			return err
+		}
+		defer s.Reset()
+		for i, v := range args {
+			switch v := v.(type) {
+			case string:
+				s.BindText(i+1, v)
+			case int64:
+				s.BindInt64(i+1, v)
+			case []byte:
+				s.BindBytes(i+1, v)
+			}
+		}
+		for {
+			ok, err := s.Step()
+			if err != nil || !ok {
+				return err
+			}
+			ids = append(ids, s.ColumnInt64(0))
+		}
+	})
+	return ids, err
+}
+
+// scan calls each with every selected trace, decoded into memory that is used
+// again for the next, until it returns false.
+func (b *Backend) scan(ctx context.Context, f backend.Filter, each func(*backend.Trace) bool) error {
+	m, err := f.Match()
+	if err != nil {
+		return err
+	}
+	ids, err := b.selected(ctx, m)
+	if err != nil {
+		return err
+	}
+	page := f.Page()
+	if m.Node == "" {
+		page = backend.Filter{}.Page() // the statement paged already
+	}
+	var (
+		d      backend.Decoder
+		blocks []byte
+		ends   []int
+	)
+	for len(ids) > 0 {
+		n := min(readChunk, len(ids))
+		blocks, ends = blocks[:0], ends[:0]
+		if err := b.blocks(ctx, ids[:n], &blocks, &ends); err != nil {
+			return err
+		}
+		from := 0
+		for _, end := range ends {
+			t, err := d.Decode(blocks[from:end])
+			if err != nil {
+				return fault.Wrap("", b.path, err, "read a trace")
+			}
+			from = end
+			if m.Node != "" && !m.Trace(t) || !page.Take() {
+				continue
+			}
+			if !each(t) || page.Full() {
+				return nil
+			}
+		}
+		ids = ids[n:]
+	}
+	return nil
+}
+
+// blocks appends the blocks of ids to buf and where each ends to ends. A row that
+// was pruned meanwhile has none.
+func (b *Backend) blocks(ctx context.Context, ids []int64, buf *[]byte, ends *[]int) error {
+	return b.reader(ctx, "query", func(c *sq.Conn) error {
+		s := c.Prep("SELECT block FROM traces WHERE id = ?")
+		defer s.Reset()
+		for _, id := range ids {
+			s.BindInt64(1, id)
+			ok, err := s.Step()
+			if err != nil {
+				return err
+			}
+			if ok {
+				from, n := len(*buf), s.ColumnLen(0)
+				*buf = append(*buf, make([]byte, n)...)
+				s.ColumnBytes(0, (*buf)[from:])
+				*ends = append(*ends, len(*buf))
+			}
+			if err := s.Reset(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Traces yields the selected traces; see backend.Querier.
+func (b *Backend) Traces(ctx context.Context, f backend.Filter) iter.Seq2[*backend.Trace, error] {
+	return func(yield func(*backend.Trace, error) bool) {
+		err := b.scan(ctx, f, func(t *backend.Trace) bool { return yield(t.Clone(), nil) })
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// Aggregate sums the selected traces up.
+func (b *Backend) Aggregate(ctx context.Context, f backend.Filter) (*backend.Aggregate, error) {
+	var a backend.Aggregator
+	if err := b.scan(ctx, f, func(t *backend.Trace) bool { a.Add(t); return true }); err != nil {
+		return nil, err
+	}
+	return a.Aggregate(), nil
+}
+
+// Sketches yields the selected rows of statistics, by graph, version and hour.
+func (b *Backend) Sketches(ctx context.Context, f backend.Filter) iter.Seq2[*backend.Sketch, error] {
+	return func(yield func(*backend.Sketch, error) bool) {
+		rows, err := b.sketches(ctx, f)
+		for _, r := range rows {
+			if !yield(r, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+func (b *Backend) sketches(ctx context.Context, f backend.Filter) (rows []*backend.Sketch, err error) {
+	m, err := f.Match()
+	if err != nil {
+		return nil, err
+	}
+	page := f.Page()
+	err = b.reader(ctx, "query", func(c *sq.Conn) error {
+		query := `SELECT epoch, graph, version, version_id, hour, node, seq, data FROM sketches
+			WHERE (?1 = '' OR graph = ?1) AND (?2 = '' OR version = ?2) ORDER BY graph, version, hour, node`
+		if f.Newest {
+			query = strings.Replace(query, "graph, version, hour, node", "hour DESC, graph, version, node", 1)
+		}
+		s, err := c.Prepare(query)
+		if err != nil {
+			return err
+		}
+		defer s.Reset()
+		s.BindText(1, f.Graph)
+		s.BindText(2, f.Version)
+		for !page.Full() {
+			ok, err := s.Step()
+			if err != nil || !ok {
+				return err
+			}
+			r := &backend.Sketch{Graph: s.ColumnText(1), Version: s.ColumnText(2), VersionID: s.ColumnText(3),
+				Hour: s.ColumnInt64(4), Node: s.ColumnText(5), Seq: uint64(s.ColumnInt64(6))}
+			if !m.Sketch(r) || !page.Take() {
+				continue
+			}
+			s.ColumnBytes(0, r.Epoch[:])
+			r.Data = make([]byte, s.ColumnLen(7))
+			s.ColumnBytes(7, r.Data)
+			rows = append(rows, r)
+		}
+		return nil
+	})
+	return rows, err
+}
+
+// Count returns how much the file holds; Bytes is its size.
+func (b *Backend) Count(ctx context.Context) (n backend.Counts, err error) {
+	err = b.reader(ctx, "query", func(c *sq.Conn) error {
+		s := c.Prep(`SELECT traces, spans, events, metrics, unattributed, (SELECT count(*) FROM sketches) FROM totals`)
+		defer s.Reset()
+		if _, err := s.Step(); err != nil {
+			return err
+		}
+		n = backend.Counts{Traces: s.ColumnInt64(0), Spans: s.ColumnInt64(1), Events: s.ColumnInt64(2), Metrics: s.ColumnInt64(3),
+			Unattributed: s.ColumnInt64(4), Sketches: s.ColumnInt64(5)}
+		pages, err := pragma(c, "page_count")
+		if err != nil {
+			return err
+		}
+		size, err := pragma(c, "page_size")
+		n.Bytes = pages * size
+		return err
+	})
+	return n, err
+}

@@ -1,0 +1,228 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	sq "zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/sparkrsi/spark/sdk/backend"
+)
+
+// Write stores a batch; see backend.Writer.
+func (b *Backend) Write(ctx context.Context, batch *backend.Batch) ([]backend.Quarantined, error) {
+	return b.WritePacked(ctx, backend.Pack(batch))
+}
+
+// WritePacked stores a batch in one transaction. Blocks that do not decode are
+// quarantined.
+func (b *Backend) WritePacked(ctx context.Context, p *backend.Packed) (bad []backend.Quarantined, err error) {
+	err = b.with(ctx, "write", func(c *sq.Conn) (err error) {
+		end, err := sqlitex.ImmediateTransaction(c)
+		if err != nil {
+			return err
+		}
+		defer end(&err)
+		fresh, err := b.claim(c, p.ID)
+		if err != nil {
+			return err
+		}
+		var sum backend.Counts
+		for i, block := range p.Blocks {
+			t, err := b.d.Decode(block)
+			if err == nil {
+				err = t.Check()
+			}
+			if err != nil {
+				bad = append(bad, backend.Quarantine(i, t, err))
+				continue
+			}
+			if fresh {
+				if err := insert(c, t, block); err != nil {
+					return err
+				}
+				sum.Add(t.Counts())
+			}
+		}
+		if !fresh {
+			return nil
+		}
+		for i := range p.Sketches {
+			if err := upsert(c, &p.Sketches[i]); err != nil {
+				return err
+			}
+		}
+		return total(c, sum, 1)
+	})
+	return bad, err
+}
+
+// claim notes the batch id and reports whether it is new.
+func (b *Backend) claim(c *sq.Conn, id backend.ID) (bool, error) {
+	s := c.Prep("INSERT OR IGNORE INTO batches (id, at) VALUES (?, ?)")
+	s.BindBytes(1, id[:])
+	s.BindInt64(2, time.Now().Unix())
+	err := run(s)
+	return c.Changes() == 1, err
+}
+
+// run executes a statement that returns no rows and makes it ready for reuse.
+func run(s *sq.Stmt) error {
+	_, err := s.Step()
+	if e := s.Reset(); err == nil {
+		err = e
+	}
+	if e := s.ClearBindings(); err == nil {
+		err = e
+	}
+	return err
+}
+
+func insert(c *sq.Conn, t *backend.Trace, block []byte) error {
+	s := c.Prep(`INSERT INTO traces (graph, version, run_kind, trace_id, run_id, start, end, status, spans, events, metrics, block)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+	s.BindText(1, t.Graph)
+	s.BindText(2, t.Version)
+	s.BindText(3, t.RunKind)
+	s.BindBytes(4, t.TraceID[:])
+	if t.RunID == t.TraceID {
+		s.BindNull(5)
+	} else {
+		s.BindBytes(5, t.RunID[:])
+	}
+	s.BindInt64(6, t.Start)
+	s.BindInt64(7, t.End)
+	s.BindInt64(8, int64(t.Status))
+	s.BindInt64(9, int64(len(t.Spans)))
+	s.BindInt64(10, int64(t.EventCount()))
+	s.BindInt64(11, int64(t.MetricCount()))
+	s.BindBytes(12, block)
+	return run(s)
+}
+
+func upsert(c *sq.Conn, k *backend.Sketch) error {
+	s := c.Prep(`INSERT INTO sketches (epoch, graph, version, version_id, hour, node, seq, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (graph, version, hour, node, version_id, epoch) DO UPDATE SET seq = excluded.seq, data = excluded.data
+		WHERE excluded.seq > seq`)
+	s.BindBytes(1, k.Epoch[:])
+	s.BindText(2, k.Graph)
+	s.BindText(3, k.Version)
+	s.BindText(4, k.VersionID)
+	s.BindInt64(5, k.Hour)
+	s.BindText(6, k.Node)
+	s.BindInt64(7, int64(k.Seq))
+	s.BindBytes(8, k.Data)
+	return run(s)
+}
+
+// total adds n times sum to the totals.
+func total(c *sq.Conn, sum backend.Counts, n int64) error {
+	s := c.Prep(`UPDATE totals SET traces = traces + ?, spans = spans + ?, events = events + ?, metrics = metrics + ?, unattributed = unattributed + ?`)
+	for i, v := range [...]int64{sum.Traces, sum.Spans, sum.Events, sum.Metrics, sum.Unattributed} {
+		s.BindInt64(i+1, n*v)
+	}
+	return run(s)
+}
+
+// Prune removes traces and statistics that ended before t, in short
+// transactions so that writes go on. The file keeps its size: its free pages are
+// used again.
+func (b *Backend) Prune(ctx context.Context, t time.Time) (int64, error) {
+	removed := int64(0)
+	versions, err := b.versions(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, v := range versions {
+		for {
+			n, err := b.pruneChunk(ctx, v, t)
+			removed += n
+			if err != nil {
+				return removed, err
+			}
+			if n < pruneChunk {
+				break
+			}
+		}
+	}
+	return removed, b.with(ctx, "prune", func(c *sq.Conn) error {
+		s := c.Prep("DELETE FROM sketches WHERE (hour + 1) * 3600 * 1000000000 <= ?")
+		s.BindInt64(1, t.UnixNano())
+		if err := run(s); err != nil {
+			return err
+		}
+		s = c.Prep("DELETE FROM batches WHERE at < ?")
+		s.BindInt64(1, time.Now().Add(-keepBatches).Unix())
+		return run(s)
+	})
+}
+
+// versions returns every pair of graph and version, stepping from one to the
+// next through the index.
+func (b *Backend) versions(ctx context.Context) (out [][2]string, err error) {
+	err = b.with(ctx, "prune", func(c *sq.Conn) error {
+		s := c.Prep("SELECT graph, version FROM traces WHERE (graph, version) > (?, ?) ORDER BY graph, version LIMIT 1")
+		defer s.Reset()
+		// Nothing sorts before two empty texts but they themselves: ask for them apart.
+		n, err := number(c, "SELECT count(*) FROM (SELECT 1 FROM traces WHERE graph = '' AND version = '' LIMIT 1)")
+		if err != nil {
+			return err
+		}
+		last := [2]string{}
+		if n > 0 {
+			out = append(out, last)
+		}
+		for {
+			s.BindText(1, last[0])
+			s.BindText(2, last[1])
+			ok, err := s.Step()
+			if err != nil || !ok {
+				return err
+			}
+			last = [2]string{s.ColumnText(0), s.ColumnText(1)}
+			out = append(out, last)
+			if err := s.Reset(); err != nil {
+				return err
+			}
+		}
+	})
+	return out, err
+}
+
+func (b *Backend) pruneChunk(ctx context.Context, v [2]string, t time.Time) (n int64, err error) {
+	err = b.with(ctx, "prune", func(c *sq.Conn) (err error) {
+		end, err := sqlitex.ImmediateTransaction(c)
+		if err != nil {
+			return err
+		}
+		defer end(&err)
+		s := c.Prep(`DELETE FROM traces WHERE id IN (SELECT id FROM traces WHERE graph = ?1 AND version = ?2 AND start < ?3 AND end < ?3 LIMIT ?4)
+			RETURNING spans, events, metrics`)
+		defer s.Reset()
+		s.BindText(1, v[0])
+		s.BindText(2, v[1])
+		s.BindInt64(3, t.UnixNano())
+		s.BindInt64(4, pruneChunk)
+		var sum backend.Counts
+		for {
+			ok, err := s.Step()
+			if err != nil {
+				return err
+			}
+			if !ok {
+				break
+			}
+			sum.Traces++
+			sum.Spans += s.ColumnInt64(0)
+			sum.Events += s.ColumnInt64(1)
+			sum.Metrics += s.ColumnInt64(2)
+		}
+		if v[0] == "" {
+			sum.Unattributed = sum.Traces
+		}
+		n = sum.Traces
+		return total(c, sum, -1)
+	})
+	return n, err
+}
