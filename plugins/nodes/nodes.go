@@ -17,8 +17,10 @@ var built embed.FS
 // Stock returns the module of the stock node types. The bytes are the caller's.
 // NotFound, with the remedy, in a program that was compiled before the module
 // was built.
-func Stock() ([]byte, error) {
-	wasm, err := built.ReadFile("wasm/stock.wasm")
+func Stock() ([]byte, error) { return stock(built) }
+
+func stock(files fs.FS) ([]byte, error) {
+	wasm, err := fs.ReadFile(files, "wasm/stock.wasm")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.New(fault.NotFound, "", "stock modules are not built into this binary").WithHint("run make build")
 	}
