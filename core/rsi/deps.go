@@ -38,8 +38,8 @@ type Lab interface {
 	// other references are resolved anew. Many arms are opened and closed in a
 	// cycle, up to Config.OpenArms at a time and most of them differing in
 	// configuration only, so this should share compiled modules and idle
-	// instances. An Invalid or NotFound fault means that g is at fault and costs
-	// g its place; any other error ends the cycle.
+	// instances. Invalid, NotFound, Conflict and Denied faults mean that g is at
+	// fault and cost g its place; any other error ends the cycle.
 	Prepare(ctx context.Context, base *graph.Locked, g *graph.Graph) (Arm, error)
 }
 
