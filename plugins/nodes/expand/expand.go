@@ -31,14 +31,23 @@ func (e *expander) Configure(c *node.Config) error {
 	e.limit = c.Int("max_terms", 48, 1, terms.Max)
 	if e.groups == nil {
 		e.groups = map[string][]int{}
+		// Groups that a word leads say most about it and come first.
 		for i, g := range synonyms {
-			for _, w := range g {
-				stem := string(e.stemOf([]byte(w)))
-				e.groups[stem] = append(e.groups[stem], i)
+			e.group(g[0], i)
+		}
+		for i, g := range synonyms {
+			for _, w := range g[1:] {
+				e.group(w, i)
 			}
 		}
 	}
 	return nil
+}
+
+// group notes that w stands in group i.
+func (e *expander) group(w string, i int) {
+	stem := string(e.stemOf([]byte(w)))
+	e.groups[stem] = append(e.groups[stem], i)
 }
 
 func (e *expander) Process(in []byte, out *node.Writer) error {

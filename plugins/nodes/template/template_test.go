@@ -1,0 +1,58 @@
+package template
+
+import (
+	"testing"
+
+	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/sdk/node"
+	"github.com/sparkrsi/spark/sdk/node/nodetest"
+)
+
+func TestTemplate(t *testing.T) {
+	n := nodetest.New(t, New, "", nil)
+	n.Want(`{}`, `{"text":""}`)
+	for _, x := range []struct{ template, in, text string }{
+		{"plain } text", `{}`, "plain } text"},
+		{"{{a}}{{ b.c }}-{{d.1}}", `{"a":"x\ny","b":{"c":1.50},"d":[1,[2, 3]]}`, `x\ny1.50-[2, 3]`},
+		{"{{.}}", `{"a":1}`, `{\"a\":1}`},
+		{"{{a}}", `{"a":null}`, "null"},
+		{"{{{a}}", `{"{a":true}`, "true"},
+	} {
+		n.Configure(`{"template":"` + x.template + `"}`)
+		n.Want(x.in, `{"text":"`+x.text+`"}`)
+	}
+	n.Configure(`{"template":"{{a.b}}"}`)
+	n.WantFault(`{"a":1}`, fault.Rejected)
+	n.WantFault(`{"a"`, fault.Invalid)
+	n.Configure(`{"template":"<{{a.b}}>","missing":"empty"}`)
+	n.Want(`{"a":1}`, `{"text":"<>"}`)
+	for _, bad := range []string{"{{", "{{}}", "{{ }}", "x{{a}", "{{a}}{{b"} {
+		if err := n.TryConfigure(`{"template":"` + bad + `"}`); !fault.Is(err, fault.Invalid) {
+			t.Errorf("template %q: %v", bad, err)
+		}
+	}
+}
+
+// FuzzTemplate checks that a template without places is filled as it is and that
+// none crashes.
+func FuzzTemplate(f *testing.F) {
+	f.Add("a {{b}} c")
+	f.Add("{{}}{{")
+	doc, err := node.Parse([]byte(`{"b":"x","c":[1]}`))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := Parse(text)
+		if err != nil {
+			return
+		}
+		out, err := p.Append(nil, doc, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.parts) == 1 && string(out) != text {
+			t.Fatalf("%q became %q", text, out)
+		}
+	})
+}
