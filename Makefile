@@ -1,0 +1,54 @@
+# Everything is built with the same flags, so that one build cache serves the
+# program, its tests and the node modules.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath -buildvcs=false
+GO ?= go
+SPARK := bin/spark
+WASM := plugins/nodes/wasm/stock.wasm
+# What the node modules are made of.
+GUEST := $(shell find sdk/node sdk/fault plugins/nodes -name '*.go' ! -name '*_test.go' -o -name '*.json' ! -path '*/testdata/*')
+
+.PHONY: build demo demo-check test check generate bench simulate fuzz race clean help
+
+build: $(WASM) ## build bin/spark, with the stock node modules embedded
+	@$(GO) build -ldflags "-s -w" -o $(SPARK) ./hostd/cmd/spark
+
+$(WASM): $(GUEST) go.mod
+	@$(GO) run ./sdk/node/cmd/modbuild -o $@ ./plugins/nodes/stock
+
+demo: build ## run the whole loop on the documentation of the Go standard library
+	@$(SPARK) demo
+
+demo-check: build ## the demo as CI runs it: no request may fail or be mixed
+	@$(SPARK) demo --check
+
+test: $(WASM) ## run every test
+	@$(GO) test ./...
+
+check: $(WASM) ## formatting, vet, staticcheck, generated code, tidy modules
+	@files=$$(git ls-files '*.go' | xargs gofmt -l); [ -z "$$files" ] || { echo "gofmt wants:"; echo "$$files"; exit 1; }
+	@$(GO) vet ./...
+	@GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./hostd/cmd/spark
+	@GOOS=wasip1 GOARCH=wasm $(GO) vet ./plugins/nodes/stock
+	@$(GO) build -C tools -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+	@bin/staticcheck ./...
+	@$(GO) run -C tools ./protogen -check
+	@$(GO) mod tidy -diff
+
+generate: ## write the generated code anew
+	@$(GO) run -C tools ./protogen
+
+bench: $(WASM) ## measure, beside the peers
+	@$(GO) test -C peers -run '^$$' -bench . ./...
+
+simulate: ## the simulation of the statistics with many replications
+	@$(GO) test ./core/stats -run Simulation -v -timeout 60m -args -stats.reps 200000
+
+race: $(WASM) ## every test under the race detector; needs a C compiler
+	@CGO_ENABLED=1 $(GO) test -race ./...
+
+clean: ## remove what was built
+	rm -rf bin $(WASM)
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
