@@ -149,7 +149,7 @@ func (p *Program) compile(src string, boolean bool) (part, error) {
 	}
 	checked, iss := env.Compile(src)
 	if err := iss.Err(); err != nil {
-		text := strings.TrimSpace(iss.Errors()[0].Message)
+		text, _, _ := strings.Cut(iss.Errors()[0].Message, " expecting ")
 		return part{}, fault.New(fault.Invalid, "", "expression %q does not compile: %s", src, text).
 			WithHint("expressions are CEL over input, output, nodes.NAME.output, state and run")
 	}

@@ -1,0 +1,87 @@
+package graph
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/sdk/node/abi"
+)
+
+var rewrite = flag.Bool("rewrite", false, "rewrite the expectations in testdata")
+
+// known serves the node types of the scenarios.
+func known(ref string) (*abi.NodeType, error) {
+	r, err := ParseRef(ref)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case r.Type == "bm25" && r.Range.Match("1.2.0"):
+		return &abi.NodeType{Type: "bm25", Version: "1.2.0", Config: json.RawMessage(`{"type":"object","additionalProperties":false,
+			"required":["depth"],"properties":{"k1":{"type":"number","minimum":0,"maximum":3},"b":{"type":"number"},
+			"depth":{"type":"integer"},"weights":{"type":"array","items":{"type":"number"}},"mode":{"enum":["or","and"]}}}`)}, nil
+	case r.Type == "writer" && r.Range.Match("0.1.0"):
+		return &abi.NodeType{Type: "writer", Version: "0.1.0", Capabilities: []abi.Capability{abi.CapGenerate}}, nil
+	case r.Type == "remote":
+		return &abi.NodeType{Type: "remote", Config: json.RawMessage(`{"$ref":"file:///etc/passwd"}`)}, nil
+	}
+	return nil, fault.New(fault.NotFound, "", "no module serves %s", ref).WithHint("spark module push FILE")
+}
+
+// TestFindings reads testdata/*.txt. A file is a sequence of cases divided by
+// ==== lines; a case is a verb (graph, policy), a document, a line of ---- and
+// the findings. Run with -rewrite to renew the findings.
+func TestFindings(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scenarios", err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, c := range strings.Split(string(data), "====\n") {
+			in, want, ok := strings.Cut(c, "----\n")
+			verb, doc, ok2 := strings.Cut(in, "\n")
+			if !ok || !ok2 {
+				t.Fatalf("%s: malformed case %q", file, c)
+			}
+			got := findingsOf(t, verb, doc)
+			if got != want && !*rewrite {
+				t.Errorf("%s:\n%s\ngot\n%s\nwant\n%s", file, doc, got, want)
+			}
+			out = append(out, verb+"\n"+doc+"----\n"+got)
+		}
+		if *rewrite {
+			if err := os.WriteFile(file, []byte(strings.Join(out, "====\n")), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func findingsOf(t *testing.T, verb, doc string) string {
+	var fs Findings
+	switch verb {
+	case "policy":
+		_, fs = DecodePolicy([]byte(doc), "policy.yaml")
+	case "graph":
+		var g *Graph
+		if g, fs = Decode([]byte(doc), "graph.yaml"); g != nil {
+			fs = append(fs, g.Validate(known)...)
+		}
+	default:
+		t.Fatalf("unknown verb %q", verb)
+	}
+	if len(fs) == 0 {
+		return "ok\n"
+	}
+	return fs.String()
+}
