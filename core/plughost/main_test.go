@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/sdk/model"
 	"github.com/sparkrsi/spark/sdk/plugin"
 	"github.com/sparkrsi/spark/sdk/proto"
 )
@@ -25,12 +26,17 @@ import (
 // words.
 var roles = map[string]func(args []string){
 	"backend": func(args []string) { serve(plugin.Config{Backend: &backend{name: args[0]}}) },
-	"model":   func([]string) { serve(plugin.Config{Model: proto.UnimplementedModelServer{}}) },
-	"newer":   func([]string) { serve(plugin.Config{Backend: &backend{}, Protocols: []int{2, 3}}) },
-	"both":    func([]string) { serve(plugin.Config{Backend: &backend{}, Protocols: []int{1, 2}}) },
-	"hang":    func([]string) { fmt.Fprintln(os.Stderr, "thinking"); forever() },
-	"exit":    func([]string) { fmt.Fprintln(os.Stderr, "no licence found"); os.Exit(7) },
-	"silent":  func([]string) { os.Stdout.Close(); forever() },
+	"model": func([]string) {
+		if err := model.Serve(&echo{}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	},
+	"newer":  func([]string) { serve(plugin.Config{Backend: &backend{}, Protocols: []int{2, 3}}) },
+	"both":   func([]string) { serve(plugin.Config{Backend: &backend{}, Protocols: []int{1, 2}}) },
+	"hang":   func([]string) { fmt.Fprintln(os.Stderr, "thinking"); forever() },
+	"exit":   func([]string) { fmt.Fprintln(os.Stderr, "no licence found"); os.Exit(7) },
+	"silent": func([]string) { os.Stdout.Close(); forever() },
 	"stray": func([]string) {
 		fmt.Println("hello from init")
 		serve(plugin.Config{Backend: &backend{}})
@@ -178,6 +184,26 @@ func (b *backend) Close(context.Context, *proto.CloseRequest) (*proto.CloseRespo
 		return &proto.CloseResponse{}, os.WriteFile(mark, []byte("closed"), 0o600)
 	}
 	return &proto.CloseResponse{}, nil
+}
+
+// echo is a model that repeats its configuration and the last message.
+type echo struct{ config string }
+
+func (e *echo) Open(_ context.Context, config []byte) error {
+	e.config = string(config)
+	return nil
+}
+
+func (e *echo) Info(context.Context) (model.Info, error) {
+	return model.Info{Name: "echo", Version: "2.0.0", Models: []model.Model{{ID: "m"}}}, nil
+}
+
+func (e *echo) Generate(_ context.Context, r *model.Request) (*model.Response, error) {
+	last := r.Messages[len(r.Messages)-1].Content
+	if last == "die" {
+		os.Exit(9)
+	}
+	return &model.Response{Text: e.config + " " + last, FinishReason: model.FinishStop, InputTokens: 1, OutputTokens: 2}, nil
 }
 
 // host launches the plugin args[1], notes it in the folder args[0], says its pid

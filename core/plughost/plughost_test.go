@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/sdk/model"
 	"github.com/sparkrsi/spark/sdk/plugin"
 	"github.com/sparkrsi/spark/sdk/proto"
 )
@@ -229,6 +230,28 @@ func TestRestartAfterKill(t *testing.T) {
 	eventually(t, "restarted", func() bool { return p.Info().Restarts == 6 })
 	if err := p.Info().Err; !strings.Contains(err.Error(), "lost my mind") {
 		t.Errorf("why the process ended: %v", err)
+	}
+}
+
+func TestModelProviderOutlivesItsProcess(t *testing.T) {
+	s := spec("model")
+	s.Kind, s.Config = Model, []byte(`{"voice":"low"}`)
+	p := launch(t, s)
+	provider := model.NewClient(p.Conn())
+	ask := func(text string) (*model.Response, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		return provider.Generate(ctx, &model.Request{Model: "m", Messages: []model.Message{{Role: model.User, Content: text}}})
+	}
+	if info, err := provider.Info(t.Context()); err != nil || info.Name != "echo" || info.Protocol != plugin.Protocol || p.Info().Version != "2.0.0" {
+		t.Errorf("%+v, %v", info, err)
+	}
+	if _, err := ask("die"); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("the call that ended the process gave %v", err)
+	}
+	eventually(t, "restarted", func() bool { return p.Info().Restarts == 1 })
+	if resp, err := ask("hello"); err != nil || resp.Text != `{"voice":"low"} hello` || resp.OutputTokens != 2 {
+		t.Errorf("%+v, %v", resp, err)
 	}
 }
 
