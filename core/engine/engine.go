@@ -81,8 +81,10 @@ type Result struct {
 // or Timeout when ctx ended; Invalid when a condition or mapping cannot be
 // evaluated or no output node ran.
 //
-// Results do not depend on Parallel, except where steps write one state key
-// concurrently or a node with join any lies behind a fan-out.
+// The visits of one node run one after the other. Results do not depend on
+// Parallel, except where steps write one state key concurrently, a node with
+// join any lies behind a fan-out, or an expression reads a node that may still
+// be running.
 func Run(ctx context.Context, p *Program, input []byte, o Options) (*Result, error) {
 	p.once.Do(func() { p.prep = prepare(p.Plan) })
 	if len(p.Runners) != len(p.Plan.Nodes) {
@@ -115,6 +117,9 @@ func Run(ctx context.Context, p *Program, input []byte, o Options) (*Result, err
 	res := &Result{Steps: x.steps, Retries: x.retries, Usage: x.usage}
 	if x.err == nil {
 		res.Output, res.OutputNode = x.output()
+	}
+	if x.stop != nil {
+		x.stop(nil)
 	}
 	if x.cancel != nil {
 		x.cancel()

@@ -12,8 +12,11 @@ import (
 	"github.com/sparkrsi/spark/sdk/fault"
 )
 
-// errRunTime is the cause of a run's context that ended by limits.time.
-var errRunTime = errors.New("run time limit")
+// The causes of a run's context that the engine itself ended.
+var (
+	errRunTime = errors.New("the run reached limits.time")
+	errFailed  = errors.New("another step failed the run")
+)
 
 // execution is one run. Its coordinating goroutine, the caller of Run, owns every
 // field; a step in flight owns its token until it comes back through results.
@@ -23,8 +26,9 @@ type execution struct {
 	prep   *prepared
 	o      Options
 	ctx    context.Context
-	caller context.Context // as given to Run
-	cancel func()          // nil until ctx can be cancelled
+	caller context.Context         // as given to Run
+	cancel func()                  // nil until ctx holds resources
+	stop   context.CancelCauseFunc // stops running siblings; nil while none runs beside another
 	input  []byte
 	start  time.Time
 	now    time.Time // end of the step being processed
@@ -32,6 +36,7 @@ type execution struct {
 
 	tokens  []int      // by node: ready, running or waiting for a retry
 	visits  []int      // by node: times entered
+	busy    []bool     // by node: a step runs or waits for its next attempt
 	outputs [][]byte   // by node: last output
 	ran     []bool     // by node: succeeded at least once
 	arrived [][][]byte // by edge: data that waits at a gathering node, oldest first
@@ -75,7 +80,7 @@ type token struct {
 
 func newExecution(p *Program) *execution {
 	n := len(p.Plan.Nodes)
-	x := &execution{p: p, prep: p.prep, tokens: make([]int, n), visits: make([]int, n), outputs: make([][]byte, n),
+	x := &execution{p: p, prep: p.prep, tokens: make([]int, n), visits: make([]int, n), busy: make([]bool, n), outputs: make([][]byte, n),
 		ran: make([]bool, n), arrived: make([][][]byte, len(p.Plan.Edges)), live: newBits(n)}
 	x.lookup = func(name string) []byte {
 		if i, ok := x.prep.index[name]; ok {
@@ -90,6 +95,7 @@ func newExecution(p *Program) *execution {
 func (x *execution) reset() {
 	clear(x.tokens)
 	clear(x.visits)
+	clear(x.busy)
 	clear(x.outputs)
 	clear(x.ran)
 	clear(x.live)
@@ -102,7 +108,7 @@ func (x *execution) reset() {
 	}
 	clear(x.ready)
 	x.ready, x.head, x.pending = x.ready[:0], 0, x.pending[:0]
-	x.o, x.ctx, x.caller, x.cancel, x.input, x.err = Options{}, nil, nil, nil, nil, nil
+	x.o, x.ctx, x.caller, x.cancel, x.stop, x.input, x.err = Options{}, nil, nil, nil, nil, nil, nil
 	x.seq, x.last, x.steps, x.retries, x.usage, x.random = 0, 0, 0, 0, run.Usage{}, nil
 	x.obs = run.Observation{}
 	x.state.reset()
@@ -159,11 +165,10 @@ func (x *execution) scope(output []byte) graph.Scope {
 // goroutine; several run on goroutines of their own.
 func (x *execution) loop() {
 	for {
-		for x.err == nil && x.head < len(x.ready) && x.inflight < x.o.Parallel {
-			t := x.ready[x.head]
-			x.ready[x.head] = nil
-			if x.head++; x.head == len(x.ready) {
-				x.ready, x.head = x.ready[:0], 0
+		for x.err == nil && x.inflight < x.o.Parallel {
+			t := x.next()
+			if t == nil {
+				break
 			}
 			if !x.begin(t) {
 				x.recycle(t)
@@ -183,6 +188,25 @@ func (x *execution) loop() {
 			return
 		}
 	}
+}
+
+// next takes the first ready step whose node is free. The visits of one node run
+// one after the other, so that what a node sends keeps its order.
+func (x *execution) next() *token {
+	for i := x.head; i < len(x.ready); i++ {
+		t := x.ready[i]
+		if x.busy[t.node] && t.step.Attempt == 0 {
+			continue
+		}
+		x.busy[t.node] = true
+		copy(x.ready[x.head+1:], x.ready[x.head:i])
+		x.ready[x.head] = nil
+		if x.head++; x.head == len(x.ready) {
+			x.ready, x.head = x.ready[:0], 0
+		}
+		return t
+	}
+	return nil
 }
 
 // begin numbers a step, or fails the run when it may not start another.
@@ -207,8 +231,8 @@ func (x *execution) begin(t *token) bool {
 
 // dispatch runs a step on a goroutine of its own.
 func (x *execution) dispatch(t *token) {
-	if x.cancel == nil {
-		x.ctx, x.cancel = context.WithCancel(x.ctx)
+	if x.stop == nil {
+		x.ctx, x.stop = context.WithCancelCause(x.ctx)
 	}
 	if cap(x.results) < x.o.Parallel {
 		x.results = make(chan *token, x.o.Parallel)
@@ -260,8 +284,8 @@ func (x *execution) fail(err error) {
 		return
 	}
 	x.err = err
-	if x.cancel != nil {
-		x.cancel()
+	if x.stop != nil {
+		x.stop(errFailed)
 	}
 	for _, t := range x.backoff {
 		x.observeStep(run.StepFinished, t)

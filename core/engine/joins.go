@@ -61,10 +61,13 @@ func upstream(p *graph.Plan, e int) bits {
 	for len(todo) > 0 {
 		n := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		if n == target || seen.has(n) {
+		if seen.has(n) {
 			continue
 		}
 		seen.set(n)
+		if n == target {
+			continue // it may start there, but not lead through
+		}
 		for _, in := range p.Nodes[n].In {
 			todo = append(todo, p.Edges[in].From)
 		}
@@ -145,7 +148,13 @@ func (x *execution) unlock() bool {
 	return true
 }
 
+// complete reports whether no edge of node can still bring data that it lacks.
+// The data that waits at node is no token, but a step of node itself is one.
 func (x *execution) complete(node int) bool {
+	if x.tokens[node] == 0 {
+		x.live.clear(node)
+		defer x.live.set(node)
+	}
 	for _, e := range x.p.Plan.Nodes[node].In {
 		if len(x.arrived[e]) == 0 && x.prep.reach[e].meets(x.live) {
 			return false

@@ -35,6 +35,7 @@ func (x *execution) attempt(ctx context.Context, t *token) {
 		t.end = now
 		return
 	}
+	outer := ctx
 	limit := time.Duration(x.p.Plan.Nodes[t.node].Spec.Timeout)
 	if limit == 0 {
 		limit = x.o.StepTimeout
@@ -54,6 +55,14 @@ func (x *execution) attempt(ctx context.Context, t *token) {
 	}
 	t.output = nil
 	path := x.prep.paths[t.node]
+	if outer.Err() != nil {
+		kind, cause := fault.Kind(""), context.Cause(outer)
+		if errors.Is(cause, errRunTime) {
+			kind = fault.Limit
+		}
+		t.err = fault.Wrap(kind, path, t.err, "stopped, %v", cause)
+		return
+	}
 	if limit > 0 && ctx.Err() != nil && errors.Is(context.Cause(ctx), errNodeTimeout) {
 		t.err = fault.Wrap(fault.Timeout, path, t.err, "exceeded the node timeout of %v", limit)
 		return
@@ -88,6 +97,7 @@ func (x *execution) finish(t *token) {
 		return
 	}
 	x.observeStep(run.StepFinished, t)
+	x.busy[t.node] = false
 	x.tokens[t.node]--
 	x.mark(t.node)
 	switch {

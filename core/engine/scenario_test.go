@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sparkrsi/spark/core/graph"
+	"github.com/sparkrsi/spark/core/run"
+	"github.com/sparkrsi/spark/sdk/fault"
+)
+
+var rewrite = flag.Bool("rewrite", false, "rewrite the expectations in testdata")
+
+// TestScenarios reads testdata/*.txt. A file is a sequence of cases divided by
+// ==== lines; a case is a document, a script and what happens with one worker,
+// divided by ---- lines. With more workers the result must be the same. Run with
+// -rewrite to renew what happens.
+//
+// A script has the lines "input JSON", "limits K=V ..." and "NODE: ACTION; ...",
+// one action a try of the node, the last for all further ones. An action is a
+// list of words divided by commas: sleep D, cost USD, tokens N, set KEY, panic,
+// hang, fail KIND, echo, count, return JSON. Nodes without a line echo.
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scenarios", err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, c := range strings.Split(string(data), "====\n") {
+			parts := strings.Split(c, "----\n")
+			if len(parts) != 3 {
+				t.Fatalf("%s: malformed case %q", file, c)
+			}
+			got, result := play(t, parts[0], parts[1], 1)
+			for _, parallel := range []int{2, 8} {
+				if _, other := play(t, parts[0], parts[1], parallel); other != result {
+					t.Errorf("%s:\n%s\nwith %d workers:\n%swith one:\n%s", file, parts[0], parallel, other, result)
+				}
+			}
+			if got != parts[2] && !*rewrite {
+				t.Errorf("%s:\n%s%s\ngot\n%s\nwant\n%s", file, parts[0], parts[1], got, parts[2])
+			}
+			out = append(out, parts[0]+"----\n"+parts[1]+"----\n"+got)
+		}
+		if *rewrite {
+			if err := os.WriteFile(file, []byte(strings.Join(out, "====\n")), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// play runs a scenario in a bubble of its own and returns what was observed and
+// the result alone.
+func play(t *testing.T, doc, script string, parallel int) (trace, result string) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		input, limits, runners := readScript(t, script)
+		g, fs := graph.Decode([]byte(doc), "")
+		if fs.HasErrors() {
+			t.Fatal(fs)
+		}
+		plan, err := graph.Compile(&graph.Locked{Graph: g})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &Program{Plan: plan}
+		for _, n := range g.Nodes {
+			r := runners[n.Name]
+			if r == nil {
+				r = &scripted{actions: []string{"echo"}}
+			}
+			p.Runners = append(p.Runners, r)
+		}
+		start := time.Now()
+		w := &writer{start: start}
+		res, err := Run(t.Context(), p, []byte(input), Options{Observer: w, Limits: limits, Parallel: parallel, Seed: 7,
+			Info: &run.Info{Graph: g.Name}})
+		if w.finished != 1 {
+			t.Errorf("RunFinished was observed %d times", w.finished)
+		}
+		result = "failed: " + fmt.Sprint(err) + "\n"
+		if err == nil {
+			result = fmt.Sprintf("%s from %s\n", res.Output, res.OutputNode)
+		} else {
+			result = fmt.Sprintf("%s: %v\n", fault.KindOf(err), err)
+		}
+		trace = w.b.String() + result
+	})
+	return trace, result
+}
+
+// writer writes one line a step: number and node, the step it came after, when it
+// was ready, how long it waited and ran, and input and output.
+type writer struct {
+	b        strings.Builder
+	start    time.Time
+	finished int
+}
+
+func (w *writer) Observe(o *run.Observation) {
+	switch o.Phase {
+	case run.RunFinished:
+		w.finished++
+	case run.StepFinished, run.StepRetried:
+		fmt.Fprintf(&w.b, "%d %s", o.Seq, o.Node)
+		if o.Visit > 0 {
+			fmt.Fprintf(&w.b, " visit %d", o.Visit)
+		}
+		fmt.Fprintf(&w.b, " after %d at %v", o.After, o.Start.Sub(w.start)-o.Wait)
+		if o.Wait > 0 {
+			fmt.Fprintf(&w.b, " waited %v", o.Wait)
+		}
+		if d := o.End.Sub(o.Start); d > 0 {
+			fmt.Fprintf(&w.b, " took %v", d)
+		}
+		fmt.Fprintf(&w.b, ": %s", o.Input)
+		if o.Phase == run.StepRetried {
+			w.b.WriteString(" again because")
+		}
+		if o.Err != nil {
+			fmt.Fprintf(&w.b, " %s: %v", fault.KindOf(o.Err), o.Err)
+		} else {
+			fmt.Fprintf(&w.b, " -> %s", o.Output)
+		}
+		if o.Phase == run.StepFinished && o.Retries > 0 {
+			fmt.Fprintf(&w.b, " (%d retries)", o.Retries)
+		}
+		w.b.WriteByte('\n')
+	}
+}
+
+// scripted is a node that does what its script says.
+type scripted struct {
+	mu      sync.Mutex // guards tries
+	tries   int
+	actions []string
+}
+
+func (s *scripted) RunNode(ctx context.Context, step *run.Step) ([]byte, error) {
+	s.mu.Lock()
+	action := s.actions[min(s.tries, len(s.actions)-1)]
+	s.tries++
+	s.mu.Unlock()
+	for _, word := range strings.Split(action, ",") {
+		verb, arg, _ := strings.Cut(strings.TrimSpace(word), " ")
+		switch verb {
+		case "sleep":
+			d, _ := time.ParseDuration(arg)
+			select {
+			case <-time.After(d):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		case "hang":
+			<-ctx.Done()
+			return nil, ctx.Err()
+		case "cost", "tokens":
+			c := run.ModelCall{}
+			fmt.Sscan(arg, &c.Usage.Cost)
+			if verb == "tokens" {
+				fmt.Sscan(arg, &c.Usage.InputTokens)
+				c.Usage.Cost = 0
+			}
+			step.Trail.Calls = append(step.Trail.Calls, c)
+		case "set":
+			if err := step.State.Set(arg, step.Input); err != nil {
+				return nil, err
+			}
+		case "panic":
+			panic("boom")
+		case "fail":
+			return nil, fault.New(fault.Kind(arg), "", "told to")
+		case "echo":
+			return step.Input, nil
+		case "count":
+			return fmt.Append(nil, step.Visit), nil
+		case "return":
+			_, json, _ := strings.Cut(action, "return ")
+			return []byte(json), nil
+		}
+	}
+	return nil, nil
+}
+
+func readScript(t *testing.T, script string) (input string, limits graph.Limits, nodes map[string]NodeRunner) {
+	input, nodes = "{}", map[string]NodeRunner{}
+	for _, line := range strings.Split(strings.TrimSpace(script), "\n") {
+		verb, rest, _ := strings.Cut(line, " ")
+		switch {
+		case line == "":
+		case verb == "input":
+			input = rest
+		case verb == "limits":
+			if err := json.Unmarshal([]byte(rest), &limits); err != nil {
+				t.Fatal(line, err)
+			}
+		case strings.HasSuffix(verb, ":"):
+			s := &scripted{}
+			for _, a := range strings.Split(rest, ";") {
+				s.actions = append(s.actions, strings.TrimSpace(a))
+			}
+			nodes[strings.TrimSuffix(verb, ":")] = s
+		default:
+			t.Fatalf("malformed script line %q", line)
+		}
+	}
+	return input, limits, nodes
+}
