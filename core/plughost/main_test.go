@@ -55,6 +55,10 @@ func TestMain(m *testing.M) {
 			os.Exit(0)
 		}
 	}
+	// The runtime's signal goroutine, which fuzzing starts, never ends.
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, os.Interrupt)
+	signal.Stop(c)
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	if code == 0 && !poll(func() bool { return runtime.NumGoroutine() <= before }) {
