@@ -4,7 +4,7 @@ package expand
 
 import (
 	"bytes"
-	"strings"
+	"sync"
 
 	"github.com/sparkrsi/spark/plugins/nodes/terms"
 	"github.com/sparkrsi/spark/plugins/nodes/words"
@@ -15,6 +15,7 @@ type expander struct {
 	weight float32
 	each   int
 	limit  int
+	words  [][][]byte
 	groups map[string][]int // stem of a word to the groups it stands in
 	reader terms.Reader
 	stem   []byte
@@ -30,12 +31,12 @@ func (e *expander) Configure(c *node.Config) error {
 	e.each = c.Int("per_term", 4, 1, 16)
 	e.limit = c.Int("max_terms", 48, 1, terms.Max)
 	if e.groups == nil {
-		e.groups = map[string][]int{}
+		e.words, e.groups = synonyms(), map[string][]int{}
 		// Groups that a word leads say most about it and come first.
-		for i, g := range synonyms {
+		for i, g := range e.words {
 			e.group(g[0], i)
 		}
-		for i, g := range synonyms {
+		for i, g := range e.words {
 			for _, w := range g[1:] {
 				e.group(w, i)
 			}
@@ -45,8 +46,8 @@ func (e *expander) Configure(c *node.Config) error {
 }
 
 // group notes that w stands in group i.
-func (e *expander) group(w string, i int) {
-	stem := string(e.stemOf([]byte(w)))
+func (e *expander) group(w []byte, i int) {
+	stem := string(e.stemOf(w))
 	e.groups[stem] = append(e.groups[stem], i)
 }
 
@@ -76,21 +77,21 @@ func (e *expander) Process(in []byte, out *node.Writer) error {
 func (e *expander) related(t terms.Term) {
 	added := 0
 	for _, g := range e.groups[string(e.stemOf(t.Text))] {
-		for _, w := range synonyms[g] {
+		for _, w := range e.words[g] {
 			if added == e.each || len(e.list) >= e.limit {
 				return
 			}
 			if !e.has(w) {
-				e.list = append(e.list, terms.Term{Text: []byte(w), Weight: e.weight * t.Weight})
+				e.list = append(e.list, terms.Term{Text: w, Weight: e.weight * t.Weight})
 				added++
 			}
 		}
 	}
 }
 
-func (e *expander) has(w string) bool {
+func (e *expander) has(w []byte) bool {
 	for _, t := range e.list {
-		if bytes.Equal(t.Text, []byte(w)) {
+		if bytes.Equal(t.Text, w) {
 			return true
 		}
 	}
@@ -102,12 +103,13 @@ func (e *expander) stemOf(w []byte) []byte {
 	return words.Porter.Stem(e.stem)
 }
 
-// synonyms are the groups of the table below.
-var synonyms = func() (groups [][]string) {
-	for line := range strings.Lines(table) {
-		if g := strings.Fields(line); len(g) > 1 {
+// synonyms are the groups of the table. They are made when first asked for, so
+// that instances configured as another node type do without.
+var synonyms = sync.OnceValue(func() (groups [][][]byte) {
+	for line := range bytes.Lines([]byte(table)) {
+		if g := bytes.Fields(line); len(g) > 1 {
 			groups = append(groups, g)
 		}
 	}
 	return groups
-}()
+})

@@ -28,7 +28,8 @@ func (r *reranker) features(v node.Value) float64 {
 		if matched, _ := r.mark(pkg); matched > 0 {
 			sum += w.pkg
 		}
-		r.mark(v.Get("summary").Text())
+		r.text = v.Get("summary").AppendText(r.text[:0]) // summaries have line breaks, which Text would copy
+		r.mark(r.text)
 		var covered float32
 		for i := range r.stems {
 			if r.stems[i].seen {

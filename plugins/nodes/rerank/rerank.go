@@ -23,6 +23,7 @@ type reranker struct {
 	total  float32 // sum of the weights of stems
 	cut    words.Cutter
 	buf    []byte
+	text   []byte
 	hits   []hit
 }
 

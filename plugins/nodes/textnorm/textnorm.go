@@ -17,6 +17,7 @@ type normalizer struct {
 	stem  words.Stemmer
 	limit int
 	cut   words.Cutter
+	text  []byte
 	buf   []byte
 	list  [][]byte
 }
@@ -41,10 +42,10 @@ func (n *normalizer) Process(in []byte, out *node.Writer) error {
 	if question.Kind() != node.String {
 		return fault.New(fault.Invalid, "question", "is %s, want a string", question.Kind())
 	}
-	text := question.Text()
-	n.terms(text, n.stop)
+	n.text = question.AppendText(n.text[:0])
+	n.terms(n.text, n.stop)
 	if len(n.list) == 0 {
-		n.terms(text, false) // a question of stop words alone still asks for them
+		n.terms(n.text, false) // a question of stop words alone still asks for them
 	}
 	out.Object()
 	out.Key("question").Value(question)
@@ -60,22 +61,24 @@ func (n *normalizer) Process(in []byte, out *node.Writer) error {
 // terms fills the list with the words of text.
 func (n *normalizer) terms(text []byte, stop bool) {
 	n.list, n.buf = n.list[:0], n.buf[:0]
-	cut := n.cut.Runs
 	if n.split {
-		cut = n.cut.Parts
+		for w := range n.cut.Parts(text) {
+			n.word(w, stop)
+		}
+		return
 	}
-	for w := range cut(text) {
-		if len(n.list) == n.limit {
-			return
-		}
-		if stop && words.IsStop(w) {
-			continue
-		}
-		n.add(n.stem.Stem(w))
+	for w := range n.cut.Runs(text) {
+		n.word(w, stop)
 	}
 }
 
-func (n *normalizer) add(w []byte) {
+// word takes a word of the question, unless it is a stop word, one too many or
+// there already.
+func (n *normalizer) word(w []byte, stop bool) {
+	if len(n.list) == n.limit || stop && words.IsStop(w) {
+		return
+	}
+	w = n.stem.Stem(w)
 	for _, t := range n.list {
 		if bytes.Equal(t, w) {
 			return

@@ -1,10 +1,13 @@
 package words
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
-// stop are words that carry grammar rather than meaning, question words and
+// stop are, made when first asked for, words that carry grammar rather than meaning, question words and
 // the endings that the apostrophe of a contraction leaves behind.
-var stop = func() map[string]bool {
+var stop = sync.OnceValue(func() map[string]bool {
 	set := map[string]bool{}
 	for w := range strings.FieldsSeq(`
 		a about after all also am an and any are as at be because been before being best both but by can cannot could
@@ -18,7 +21,7 @@ var stop = func() map[string]bool {
 		set[w] = true
 	}
 	return set
-}()
+})
 
 // IsStop reports whether the lower-case word w is a stop word.
-func IsStop(w []byte) bool { return stop[string(w)] }
+func IsStop(w []byte) bool { return stop()[string(w)] }
