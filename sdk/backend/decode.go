@@ -115,6 +115,9 @@ func (d *decoder) dictionary() {
 		}
 		total += int(l)
 	}
+	if d.err != nil {
+		return
+	}
 	if total > len(d.b) {
 		d.fail("words of %d bytes in %d", total, len(d.b))
 		return

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/bits"
 	"sync"
+	"unsafe"
 )
 
 // The block encoding, version 1. A block is one whole trace, so a backend can
@@ -63,7 +64,15 @@ type encoder struct {
 	body  []byte
 	index map[string]uint64
 	words []string
-	size  int
+	seen  [256]seen
+}
+
+// seen remembers the reference of a text by where the text lies, which spares
+// hashing it: names and keys are the same constants in every span.
+type seen struct {
+	at  *byte
+	len int
+	ref uint64
 }
 
 var encoders = sync.Pool{New: func() any { return &encoder{index: make(map[string]uint64, 64)} }}
@@ -92,6 +101,7 @@ func EncodeTrace(dst []byte, t *Trace) []byte {
 func (e *encoder) reset() {
 	clear(e.index)
 	clear(e.words)
+	clear(e.seen[:])
 	e.words, e.body = e.words[:0], e.body[:0]
 }
 
@@ -99,15 +109,20 @@ func (e *encoder) ref(s string) uint64 {
 	if s == "" {
 		return 0
 	}
-	if r, ok := e.index[s]; ok {
-		return r
+	at := unsafe.StringData(s)
+	c := &e.seen[(uintptr(unsafe.Pointer(at))>>3^uintptr(len(s)))%uintptr(len(e.seen))]
+	if c.at == at && c.len == len(s) {
+		return c.ref
 	}
-	r, ok := wordIndex[s]
+	r, ok := e.index[s]
 	if !ok {
-		e.words = append(e.words, s)
-		r = uint64(len(e.words)) << 1
+		if r, ok = wordIndex[s]; !ok {
+			e.words = append(e.words, s)
+			r = uint64(len(e.words)) << 1
+		}
+		e.index[s] = r
 	}
-	e.index[s] = r
+	*c = seen{at, len(s), r}
 	return r
 }
 
