@@ -36,7 +36,7 @@ func sparkAlloc(n int32) unsafe.Pointer {
 func sparkConfigure(ptr unsafe.Pointer, n int32) int32 {
 	defer reportPanic()
 	if guest.instance == nil {
-		guest.instance = NewInstance(types, &imports{})
+		guest.instance = NewInstance(Registered(), &imports{})
 	}
 	if err := guest.instance.Configure(unsafe.Slice((*byte)(ptr), n)); err != nil {
 		sendFailure(err)
@@ -49,7 +49,7 @@ func sparkConfigure(ptr unsafe.Pointer, n int32) int32 {
 func sparkProcess(ptr unsafe.Pointer, n int32) int64 {
 	defer reportPanic()
 	if guest.instance == nil {
-		guest.instance = NewInstance(types, &imports{})
+		guest.instance = NewInstance(Registered(), &imports{})
 	}
 	out, err := guest.instance.Process(unsafe.Slice((*byte)(ptr), n))
 	if err != nil {

@@ -21,5 +21,9 @@ var types map[string]func() Node
 
 // Register names the node types of this module. It is called once, from the
 // init function of the module's main package; the map must not be changed
-// afterwards. It has no effect outside a module.
+// afterwards.
 func Register(t map[string]func() Node) { types = t }
+
+// Registered returns what was registered: for tests that hold a module against
+// its manifest. It must not be changed.
+func Registered() map[string]func() Node { return types }

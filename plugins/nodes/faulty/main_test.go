@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sparkrsi/spark/plugins/nodes/internal/vectors"
+	"github.com/sparkrsi/spark/sdk/node"
 	"github.com/sparkrsi/spark/sdk/node/modbuild"
 )
 
@@ -25,7 +26,7 @@ func TestManifest(t *testing.T) {
 	for _, n := range m.Nodes {
 		named = append(named, n.Type)
 	}
-	if have := slices.Sorted(maps.Keys(types)); !slices.Equal(named, have) {
+	if have := slices.Sorted(maps.Keys(node.Registered())); !slices.Equal(named, have) {
 		t.Errorf("the manifest names %v, the module registers %v", named, have)
 	}
 }

@@ -42,7 +42,7 @@ func TestManifest(t *testing.T) {
 	for _, n := range m.Nodes {
 		named = append(named, n.Type)
 	}
-	if have := slices.Sorted(maps.Keys(types)); !slices.Equal(named, have) {
+	if have := slices.Sorted(maps.Keys(node.Registered())); !slices.Equal(named, have) {
 		t.Fatalf("the manifest names %v, the module registers %v", named, have)
 	}
 	for _, n := range m.Nodes {
