@@ -18,6 +18,8 @@ const (
 	bulkChunk = 1 << 20
 	initShift = 6 // bytes of memory.init an instruction, as a shift
 	maxCost   = 1 << 30
+	edgeGroup = 64 // edges that make each edge as much dearer as one local does
+	edgeWork  = 8  // what an edge of the control flow costs the compiler besides its locals
 )
 
 type editKind uint8
@@ -50,9 +52,14 @@ func (w *rewriter) code() (rewrittenCode, error) {
 	out = appendU32(out, uint32(len(w.bodies))+3)
 	f := &body{w: w}
 	var scratch []byte
+	flow := 0
 	for i, b := range w.bodies {
-		if err := f.scan(b); err != nil {
+		if err := f.scan(b, len(w.types[w.funcs[i]].params)); err != nil {
 			return c, malformed(fmt.Sprintf("function %d", len(w.parsed.imports)+i), err)
+		}
+		flow += f.flow
+		if err := over("control flow of the module (edges times locals)", w.lim.allFlow, flow); err != nil {
+			return c, err
 		}
 		c.usesSegments = c.usesSegments || f.usesSegments
 		scratch = f.emit(scratch[:0])
@@ -72,17 +79,23 @@ type body struct {
 	w            *rewriter
 	src          []byte
 	edits        []edit
-	control      []bool // open blocks, true for those that own a charge
+	control      []open // open blocks
 	owners       []int  // edits that own the instructions being counted
 	usesSegments bool
+	flow         int // edges times what is alive along each
 }
 
-// scan walks a body and collects what to change.
-func (f *body) scan(src []byte) error {
+// open is what an open block is: a loop, and whether a charge of its own counts
+// the instructions in it.
+type open struct{ loop, owns bool }
+
+// scan walks the body of a function with so many parameters and collects what to
+// change.
+func (f *body) scan(src []byte, params int) error {
 	f.src, f.edits, f.control, f.owners, f.usesSegments = src, f.edits[:0], f.control[:0], f.owners[:0], false
 	lim := &f.w.lim
 	r := &reader{b: src}
-	locals := uint64(0)
+	locals := uint64(params)
 	for range r.count() {
 		locals += uint64(r.u32())
 		r.byte()
@@ -94,9 +107,10 @@ func (f *body) scan(src []byte) error {
 	// without a branch, and for a small leaf.
 	f.edits = append(f.edits, edit{from: r.pos, to: r.pos, kind: editCharge})
 	f.owners = append(f.owners, 0)
-	f.control = append(f.control, true)
+	f.control = append(f.control, open{owns: true})
 	const dropped = -1
 	straight, leaf, calls := true, true, 0
+	edges, arity, loops, nested := 0, 0, 0, 0
 	for len(f.control) > 0 {
 		if r.err != nil {
 			return r.err
@@ -106,13 +120,15 @@ func (f *body) scan(src []byte) error {
 		cost := uint32(1)
 		switch op {
 		case opBlock, opIf, opLoop:
-			r.blockType()
+			arity = max(arity, f.w.arity(r.signed(33)))
+			edges, nested = edges+1, nested+loops
 			if err := over("nesting of blocks", lim.nesting, len(f.control)); err != nil {
 				return err
 			}
 			owns := op == opLoop
 			if op == opLoop {
 				leaf = false
+				loops++
 				f.edits = append(f.edits, edit{from: r.pos, to: r.pos, kind: editCharge})
 				if i := len(f.edits) - 1; straight {
 					f.edits[i].arg = f.edits[0].arg
@@ -123,16 +139,20 @@ func (f *body) scan(src []byte) error {
 				}
 			}
 			straight = straight && op == opBlock
-			f.control = append(f.control, owns)
+			f.control = append(f.control, open{loop: op == opLoop, owns: owns})
 		case opElse:
 		case opEnd:
 			last := len(f.control) - 1
-			if f.control[last] && last > 0 {
+			if f.control[last].owns && last > 0 {
 				f.owners = f.owners[:len(f.owners)-1]
+			}
+			if f.control[last].loop {
+				loops--
 			}
 			f.control = f.control[:last]
 		case opBr, opBrIf:
 			r.u32()
+			edges, nested = edges+1, nested+loops
 			straight = false
 		case opBrTable:
 			n := r.count()
@@ -142,6 +162,7 @@ func (f *body) scan(src []byte) error {
 			for range n + 1 {
 				r.u32()
 			}
+			edges, nested = edges+n+1, nested+loops
 			straight = false
 		case opReturn:
 			straight = false
@@ -177,6 +198,10 @@ func (f *body) scan(src []byte) error {
 	}
 	if leaf && f.edits[0].arg <= leafSize {
 		f.edits[0].to = dropped
+	}
+	f.flow = edges*(edgeWork+int(locals)+arity+edges/edgeGroup) + nested
+	if err := over("control flow of a function (edges times locals)", lim.flow, f.flow); err != nil && r.err == nil {
+		return err
 	}
 	if n := (calls + len(f.edits)) * (f.w.mutable + 1); n > lim.reloads {
 		return tooLarge("number of calls of a function times mutable globals", lim.reloads, n)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
@@ -28,16 +27,26 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	before := runtime.NumGoroutine()
 	code := m.Run()
-	if n := runtime.NumGoroutine(); code == 0 && n > before {
-		// The package starts none, so what is left was leaked by a test's caller.
-		fmt.Fprintf(os.Stderr, "%d goroutines at the start, %d at the end\n", before, n)
-		pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+	if left := ourGoroutines(); code == 0 && len(left) > 0 {
+		fmt.Fprintf(os.Stderr, "goroutines left behind:\n%s\n", strings.Join(left, "\n\n"))
 		code = 1
 	}
 	os.RemoveAll(tempDir)
 	os.Exit(code)
+}
+
+// ourGoroutines returns the stacks, except the caller's, in which this package or
+// wazero takes part.
+func ourGoroutines() (left []string) {
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	for i, g := range strings.Split(string(stacks), "\n\n") {
+		if i > 0 && (strings.Contains(g, "wasmhost.") || strings.Contains(g, "wazero")) {
+			left = append(left, g)
+		}
+	}
+	return left
 }
 
 // goGuest returns the module of testdata/guest.

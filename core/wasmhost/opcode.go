@@ -70,9 +70,6 @@ const (
 	blockVoid = 0x40
 )
 
-// blockType skips the type of a block, loop or if.
-func (r *reader) blockType() { r.signed(33) }
-
 func (r *reader) memArg() {
 	if align := r.u32(); align > 4 {
 		r.fail("alignment 2^%d of a memory access", align)

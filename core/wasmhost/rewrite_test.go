@@ -248,7 +248,9 @@ func TestRewriteBulk(t *testing.T) {
 }
 
 func TestMergeSegments(t *testing.T) {
-	at := func(offset int32, s string) []byte { return cat([]byte{0}, c32(offset), []byte{opEnd}, sized([]byte(s))) }
+	at := func(offset int32, s string) []byte {
+		return cat([]byte{0}, c32(offset), []byte{opEnd}, sized([]byte(s)))
+	}
 	for name, c := range map[string]struct {
 		data [][]byte
 		want int
