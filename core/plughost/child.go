@@ -178,7 +178,7 @@ func (c *child) pid() int {
 
 // ended says how the process ended. Call it after exited was closed.
 func (c *child) ended() string {
-	how := "with status 0"
+	how := "exit status 0"
 	if c.err != nil {
 		how = c.err.Error()
 	}

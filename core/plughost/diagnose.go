@@ -17,11 +17,11 @@ import (
 func (p *process) late(ctx context.Context, what string) error {
 	path := "plugins." + p.spec.Name
 	if context.Cause(ctx) == errSlow {
-		msg := "the plugin was not ready after %v: it still owed %s"
+		words := ""
 		if last := p.child.logs.last(); last != "" {
-			msg += "; its last words: " + strings.ReplaceAll(last, "%", "%%")
+			words = "; its last words: " + last
 		}
-		return fault.New(fault.Timeout, path, msg, p.spec.Timing.Start, what).
+		return fault.New(fault.Timeout, path, "the plugin was not ready after %v, waiting for %s%s", p.spec.Timing.Start, what, words).
 			WithHint("the log of the host holds what the plugin wrote")
 	}
 	return fault.Wrap(fault.KindOf(ctx.Err()), path, ctx.Err(), "starting the plugin was given up")
@@ -49,13 +49,13 @@ func (p *process) refused(ctx context.Context, err error) error {
 		line = *first
 	}
 	if line == "" {
-		how := "closed its standard output"
+		how := "it closed its standard output"
 		select {
 		case <-p.child.exited:
-			how = "ended " + p.child.ended()
+			how = p.child.ended()
 		case <-time.After(reapLimit):
 		}
-		return fault.New(fault.Unavailable, path, "the plugin %s before its handshake", how).
+		return fault.New(fault.Unavailable, path, "the plugin ended before its handshake: %s", how).
 			WithHint("run %q by hand to see what it misses", p.child.Name())
 	}
 	parts := strings.Split(line, "|")
@@ -87,14 +87,14 @@ func (p *process) failed(ctx context.Context, err error, what string) error {
 	if fault.Is(err, fault.Unavailable) {
 		select {
 		case <-p.child.exited:
-			return fault.New(fault.Unavailable, path, "the plugin ended during %s, %s", what, p.child.ended())
+			return fault.New(fault.Unavailable, path, "the plugin ended before %s: %s", what, p.child.ended())
 		case <-time.After(reapLimit / 10):
 		}
 	}
-	return fault.Wrap("", path, err, "the plugin failed %s", what)
+	return fault.Wrap("", path, err, "%s", what)
 }
 
 // crashed is the fault of a process that ended unasked.
 func (p *process) crashed() error {
-	return fault.New(fault.Unavailable, "plugins."+p.spec.Name, "the plugin process %d ended %s", p.child.pid(), p.child.ended())
+	return fault.New(fault.Unavailable, "plugins."+p.spec.Name, "the plugin process %d ended: %s", p.child.pid(), p.child.ended())
 }

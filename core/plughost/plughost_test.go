@@ -142,15 +142,15 @@ func TestFailedStarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	short := quick
-	short.Start = 300 * time.Millisecond
+	short.Start = 1500 * time.Millisecond
 	tests := map[string]struct {
 		change func(*Spec)
 		kind   fault.Kind
 		text   string
 	}{
-		"hangs":             {func(s *Spec) { s.Args, s.Timing = []string{"hang"}, short }, fault.Timeout, "not ready after 300ms"},
+		"hangs":             {func(s *Spec) { s.Args, s.Timing = []string{"hang"}, short }, fault.Timeout, "not ready after 1.5s, waiting for its handshake"},
 		"closes stdout":     {func(s *Spec) { s.Args, s.Timing = []string{"silent"}, short }, fault.Unavailable, "before its handshake"},
-		"hangs when opened": {func(s *Spec) { s.Config, s.Timing = []byte("slow"), short }, fault.Timeout, "being opened"},
+		"hangs when opened": {func(s *Spec) { s.Config, s.Timing = []byte("slow"), short }, fault.Timeout, "its answer to Open"},
 		"dies when opened":  {func(s *Spec) { s.Config = []byte("die") }, fault.Unavailable, "panic: lost my mind"},
 		"refuses config":    {func(s *Spec) { s.Config = []byte("refuse") }, fault.Invalid, "no such folder"},
 		"ends":              {func(s *Spec) { s.Args = []string{"exit"} }, fault.Unavailable, "exit status 7; its last words: no licence found"},

@@ -93,7 +93,7 @@ func (p *process) newClient() *goplugin.Client {
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		AutoMTLS:         true,
 		SkipHostEnv:      true,
-		StartTimeout:     p.spec.Timing.Start,
+		StartTimeout:     p.spec.Timing.Start + reapLimit, // our own deadline comes first
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.dir},
 		SyncStdout:       out,
 		SyncStderr:       out,
@@ -147,7 +147,7 @@ func (p *process) connect(ctx context.Context) error {
 // open checks the health of the process, asks who it is and opens it.
 func (p *process) open(ctx context.Context) error {
 	if err := p.ping(ctx); err != nil {
-		return p.failed(ctx, err, "its first health check")
+		return p.failed(ctx, err, "its health check")
 	}
 	var err error
 	switch open := (&proto.OpenRequest{ConfigJson: p.spec.Config}); p.spec.Kind {
@@ -155,7 +155,7 @@ func (p *process) open(ctx context.Context) error {
 		client := proto.NewBackendClient(p.conn)
 		var info *proto.BackendInfo
 		if info, err = client.Info(ctx, &proto.InfoRequest{}); err != nil {
-			return p.failed(ctx, err, "the question who it is")
+			return p.failed(ctx, err, "its answer to Info")
 		}
 		p.version, p.capabilities = info.Version, info.Capabilities
 		_, err = client.Open(ctx, open)
@@ -163,13 +163,13 @@ func (p *process) open(ctx context.Context) error {
 		client := proto.NewModelClient(p.conn)
 		var info *proto.ProviderInfo
 		if info, err = client.Info(ctx, &proto.InfoRequest{}); err != nil {
-			return p.failed(ctx, err, "the question who it is")
+			return p.failed(ctx, err, "its answer to Info")
 		}
 		p.version = info.Version
 		_, err = client.Open(ctx, open)
 	}
 	if err != nil {
-		return p.failed(ctx, err, "being opened")
+		return p.failed(ctx, err, "its answer to Open")
 	}
 	return nil
 }
