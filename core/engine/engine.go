@@ -78,8 +78,8 @@ type Result struct {
 // Run executes p on a JSON input and returns when no step is left running. The
 // result is never nil. The error is a fault: of a step, with the path
 // nodes.NAME; Limit when a limit of the run or of visits was reached; Cancelled
-// or Timeout when ctx ended; Invalid when a condition or mapping cannot be
-// evaluated or no output node ran.
+// or Timeout when ctx ended; Invalid when the input is not JSON, a condition or
+// mapping cannot be evaluated, no output node ran, or nothing bounds a cycle.
 //
 // The visits of one node run one after the other. Results do not depend on
 // Parallel, except where steps write one state key concurrently, a node with
@@ -108,9 +108,13 @@ func Run(ctx context.Context, p *Program, input []byte, o Options) (*Result, err
 		x.ctx, x.cancel = context.WithTimeoutCause(ctx, limit, errRunTime)
 	}
 	x.observeRun(run.RunStarted, x.start, time.Time{}, nil, nil)
-	if !json.Valid(input) {
+	switch {
+	case !json.Valid(input):
 		x.fail(fault.New(fault.Invalid, "input", "the input of the run is not JSON"))
-	} else {
+	case p.prep.endless && o.Limits.Steps == 0:
+		x.fail(fault.New(fault.Invalid, "limits.steps", "the graph has a cycle without a bound").
+			WithHint("set max_visits on one of its nodes, or limits.steps in the policy"))
+	default:
 		x.enter(p.Plan.Start, input, -1, x.start)
 		x.loop()
 	}

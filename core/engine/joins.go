@@ -9,6 +9,7 @@ type prepared struct {
 	gather  []bool         // by node: join all over several edges
 	keyed   []bool         // by node: gathers from several predecessors, so its input names them
 	gathers bool           // any node gathers
+	endless bool           // a cycle has no max_visits, so only a limit on steps ends it
 	reach   []bits         // by edge into a gathering node: the nodes from which a token can still take it
 }
 
@@ -34,6 +35,8 @@ func prepare(p *graph.Plan) *prepared {
 	n := len(p.Nodes)
 	r := &prepared{index: make(map[string]int, n), paths: make([]string, n), gather: make([]bool, n),
 		keyed: make([]bool, n), reach: make([]bits, len(p.Edges))}
+	// Compile left no other error than a cycle without a bound.
+	r.endless = p.Type == graph.TypeCyclic && p.Graph.Validate(nil).HasErrors()
 	for i := range p.Nodes {
 		pn := &p.Nodes[i]
 		r.index[pn.Spec.Name] = i

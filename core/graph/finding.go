@@ -72,7 +72,7 @@ func (fs Findings) Err(file string) error {
 		where = strings.TrimPrefix(fmt.Sprintf("%s:%d:%d", file, f.Line, f.Column), ":")
 	}
 	msg := f.Message
-	if where != "" && f.Path != "" {
+	if where != "" && f.Path != "" && f.Path != file {
 		msg = f.Path + ": " + msg
 	} else if where == "" {
 		where = f.Path
