@@ -43,10 +43,10 @@ func changedNodes(a, b *graph.Locked) map[string]bool {
 	return changed
 }
 
-// measure runs one example on an arm, scores it and charges the budget, of whose
-// cost and time it may use share. errSpent when that is gone.
-func (s *session) measure(ctx context.Context, arm *entrant, example int, share float64) (sample, error) {
-	if err := s.budget.take(share); err != nil {
+// measure runs one example on an arm, scores it and charges the budget, of which
+// it may use a. errSpent when that is gone.
+func (s *session) measure(ctx context.Context, arm *entrant, example int, a allowance) (sample, error) {
+	if err := s.budget.take(a); err != nil {
 		return sample{}, err
 	}
 	e := &s.data[example]
@@ -135,7 +135,7 @@ func (s *session) probe(ctx context.Context) (map[string]string, error) {
 		return nil, fault.Wrap("", s.base.Graph.Name, err, "prepare the active version")
 	}
 	defer arm.Close()
-	if err := s.budget.take(1); err != nil {
+	if err := s.budget.take(everything); err != nil {
 		return fixed, nil // the phases that need runs say so
 	}
 	out, err := arm.Run(ctx, s.data[s.screen[0]].Input)
@@ -161,7 +161,7 @@ func (s *session) probe(ctx context.Context) (map[string]string, error) {
 type labBench struct {
 	s        *session
 	h        *Hypothesis
-	share    float64 // of the cost and time budget
+	allowed  allowance
 	baseline map[int][]sample
 	seen     map[*trial]map[int]sample
 	broken   map[*trial]string // trials that could not be prepared or are not allowed, and why
@@ -243,7 +243,7 @@ func (b *labBench) group(ctx context.Context, trials []*trial, inputs, own []int
 	}
 	// First runs pay for instances and caches: no arm is judged by them.
 	for _, t := range order {
-		if _, err := s.measure(ctx, arms[t], s.screen[inputs[0]], b.share); err != nil {
+		if _, err := s.measure(ctx, arms[t], s.screen[inputs[0]], b.allowed); err != nil {
 			return err
 		}
 	}
@@ -253,7 +253,7 @@ func (b *labBench) group(ctx context.Context, trials []*trial, inputs, own []int
 			if _, done := b.seen[t][in]; done && t != nil || t == nil && !slices.Contains(own, in) {
 				continue
 			}
-			m, err := s.measure(ctx, arms[t], s.screen[in], b.share)
+			m, err := s.measure(ctx, arms[t], s.screen[in], b.allowed)
 			if err != nil {
 				return err
 			}

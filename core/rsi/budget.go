@@ -36,13 +36,22 @@ func newBudget(b graph.Budget, now func() time.Time) *budget {
 	return &budget{limit: b, now: now, start: now()}
 }
 
-// take reserves one run, or says what is used up. Share is the part of the cost
-// and time limits that the caller may reach, so that choosing leaves something
-// for confirming.
-func (b *budget) take(share float64) error {
+// allowance is the part of a budget that a phase may reach, so that choosing
+// leaves something for confirming.
+type allowance struct {
+	share   float64 // of cost and time
+	reserve int     // runs that stay untouched
+}
+
+// everything is the whole budget.
+var everything = allowance{share: 1}
+
+// take reserves one run, or says what is used up.
+func (b *budget) take(a allowance) error {
+	share := a.share
 	switch {
-	case b.runs >= b.limit.Runs:
-		return fmt.Errorf("%w: all %d runs are used", errSpent, b.limit.Runs)
+	case b.runs >= b.limit.Runs-a.reserve:
+		return fmt.Errorf("%w: %d of %d runs are used", errSpent, b.runs, b.limit.Runs)
 	case b.limit.CostUSD > 0 && b.cost >= share*b.limit.CostUSD:
 		return fmt.Errorf("%w: $%.4f of $%.4f are used", errSpent, b.cost, b.limit.CostUSD)
 	case b.now().Sub(b.start) >= time.Duration(share*float64(b.limit.Time)):

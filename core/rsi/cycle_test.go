@@ -180,18 +180,31 @@ func TestBudgetIsHard(t *testing.T) {
 			t.Errorf("%s after %d runs: %s", r.Verdict, len(w.runs), r.Reason)
 		}
 	})
+	t.Run("choosing leaves the runs that confirming needs", func(t *testing.T) {
+		for seed := range uint64(10) {
+			w := newWorld(t, seed, 100)
+			w.policy.RSI.Budget.Runs = 300
+			r := w.cycle(seed + 1)
+			if r.Verdict == BudgetExhausted || r.Candidate == nil || len(w.runs) > 300 {
+				t.Errorf("%s after %d runs: %s", r.Verdict, len(w.runs), r.Reason)
+			}
+			if out := stageOutput[screened](t, r, "screen"); out.Runs > 300-124 || out.Runs < 80 {
+				t.Errorf("%d runs to choose", out.Runs)
+			}
+		}
+	})
 	t.Run("cost", func(t *testing.T) {
 		w := newWorld(t, 1, 100)
 		w.cost = .01
-		w.policy.RSI.Budget.CostUSD = 1.7 // 102 runs choose, 68 are left for 120
+		w.policy.RSI.Budget.CostUSD = 1 // 60 runs choose, 40 are left for 124
 		r := w.cycle(1)
-		if r.Verdict != BudgetExhausted || r.CostUSD > 1.7+w.cost || len(w.released) != 0 {
+		if r.Verdict != BudgetExhausted || r.CostUSD > 1+w.cost || len(w.released) != 0 {
 			t.Errorf("%s after $%v: %s", r.Verdict, r.CostUSD, r.Reason)
 		}
 	})
 	t.Run("time", func(t *testing.T) {
 		w := newWorld(t, 1, 100)
-		w.policy.RSI.Budget.Time = graph.Duration(10 * time.Second)
+		w.policy.RSI.Budget.Time = graph.Duration(5 * time.Second)
 		m := w.improver()
 		start := time.Unix(1e9, 0)
 		m.Now = func() time.Time { return start.Add(time.Duration(len(w.runs)) * 50 * time.Millisecond) }
@@ -199,7 +212,7 @@ func TestBudgetIsHard(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Verdict != BudgetExhausted || len(w.runs) > 201 || !strings.Contains(r.Reason, "10s") {
+		if r.Verdict != BudgetExhausted || len(w.runs) > 101 || !strings.Contains(r.Reason, "5s") {
 			t.Errorf("%s after %d runs: %s", r.Verdict, len(w.runs), r.Reason)
 		}
 	})
@@ -388,13 +401,19 @@ func TestRejectedCandidatesAreNotTriedAgain(t *testing.T) {
 	w := newWorld(t, 1, 150)
 	w.policy.Protected = []string{"answer", "retrieve"} // leaves one switch: a single candidate
 	w.latency = func(_ config, input float64) float64 { return .1 }
+	phase := ""
 	w.quality = func(c config, input float64) float64 { // good while choosing, useless afterwards
-		if c.Stem && len(w.runs) < 250 {
+		if c.Stem && phase == "screen" {
 			return .9
 		}
 		return .5
 	}
-	r := w.cycle(1)
+	q := w.request(1)
+	q.Progress = func(p Progress) { phase = p.Phase }
+	r, err := w.improver().Cycle(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if r.Candidate == nil || r.Verdict != NotImproved && r.Verdict != Inconclusive {
 		t.Fatalf("%s: %s", r.Verdict, r.Reason)
 	}

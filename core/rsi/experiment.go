@@ -120,7 +120,7 @@ func (s *session) pairs(ctx context.Context, exp *stats.Experiment, arms [2]*ent
 	for i := range warmups {
 		for _, a := range arms {
 			// On SCREEN: CONFIRM is met only while measuring.
-			if _, err := s.measure(ctx, a, s.screen[i%len(s.screen)], 1); err != nil {
+			if _, err := s.measure(ctx, a, s.screen[i%len(s.screen)], everything); err != nil {
 				return err
 			}
 		}
@@ -130,7 +130,7 @@ func (s *session) pairs(ctx context.Context, exp *stats.Experiment, arms [2]*ent
 		for range ev.Repeats {
 			first := s.rng.IntN(2)
 			for _, side := range [2]int{first, 1 - first} {
-				m, err := s.measure(ctx, arms[side], example, 1)
+				m, err := s.measure(ctx, arms[side], example, everything)
 				if err != nil {
 					return err
 				}

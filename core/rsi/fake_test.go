@@ -193,7 +193,10 @@ func (a *synthetic) Close()                { a.w.open-- }
 
 // Run draws what belongs to the input from the input, and the rest from the
 // world's noise.
-func (a *synthetic) Run(_ context.Context, input []byte) (Outcome, error) {
+func (a *synthetic) Run(ctx context.Context, input []byte) (Outcome, error) {
+	if ctx.Err() != nil {
+		return Outcome{}, ctx.Err()
+	}
 	w := a.w
 	var i int
 	if err := json.Unmarshal(input, &i); err != nil {

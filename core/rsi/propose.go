@@ -240,7 +240,10 @@ func (s *session) propose(ctx context.Context) (any, error) {
 				continue
 			}
 			h.ID = fmt.Sprintf("h-%s-%d", s.id, len(out.Hypotheses)+1)
-			h.Graph, h.Baseline, h.Changes = s.base.Graph.Name, s.baseID, slices.Clip(h.Changes)
+			h.Graph, h.Baseline = s.base.Graph.Name, s.baseID
+			if h.Changes == nil {
+				h.Changes = []graph.Change{} // SCREEN finds them
+			}
 			if h.space == nil && len(h.Tunables) > 0 {
 				h.space = newSpace(h.Tunables)
 			}

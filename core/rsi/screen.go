@@ -55,7 +55,7 @@ func (s *session) screenPhase(ctx context.Context) (any, error) {
 	before := s.budget.runs
 	var ended error
 	for i, h := range s.hypotheses {
-		best, err := s.search(ctx, h, total/len(s.hypotheses), before, total, &out)
+		best, err := s.search(ctx, h, total/len(s.hypotheses), allowance{searchShare, reserve}, &out)
 		if errors.Is(err, errSpent) {
 			ended = err
 		} else if err != nil {
@@ -91,11 +91,12 @@ func (s *session) screenPhase(ctx context.Context) (any, error) {
 }
 
 // search returns the best configuration of h that beats the default on SCREEN,
-// nil when none does.
-func (s *session) search(ctx context.Context, h *Hypothesis, runs, before, total int, out *screened) (*winner, error) {
-	b := &labBench{s: s, h: h, share: searchShare, baseline: map[int][]sample{}, seen: map[*trial]map[int]sample{},
+// nil when none does. Runs is what it should cost, a what it must not pass.
+func (s *session) search(ctx context.Context, h *Hypothesis, runs int, a allowance, out *screened) (*winner, error) {
+	b := &labBench{s: s, h: h, allowed: a, baseline: map[int][]sample{}, seen: map[*trial]map[int]sample{},
 		broken: map[*trial]string{}}
-	b.onRun = func() { s.report("screen", s.budget.runs-before, total, h.ID) }
+	before := s.budget.runs
+	b.onRun = func() { s.report("screen", s.budget.runs-before, runs, h.ID) }
 	inputs := make([]int, len(s.screen))
 	for i := range inputs {
 		inputs[i] = i
@@ -108,7 +109,7 @@ func (s *session) search(ctx context.Context, h *Hypothesis, runs, before, total
 	var best []*trial
 	var err error
 	if h.space != nil {
-		search := &search{space: h.space, bench: b, rng: s.rng, inputs: inputs, skip: skip, seeds: h.seeds, warmup: 1}
+		search := &search{space: h.space, bench: b, rng: s.rng, inputs: inputs, skip: skip, seeds: h.seeds, warmup: 1, group: s.OpenArms - 1}
 		best, err = search.run(ctx, runs)
 		out.Configurations += len(search.trials)
 	} else if t := (&trial{}); !skip(nil) {

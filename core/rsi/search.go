@@ -51,6 +51,7 @@ type search struct {
 	skip   func(p point) bool // configurations that need no trial; may be nil
 	seeds  []point            // tried first, such as earlier winners
 	warmup int                // runs that every arm takes on a rung without being measured
+	group  int                // trials beside which the default is warmed up; 0 is all
 
 	trials []*trial // every one so far
 	seen   map[string]bool
@@ -67,7 +68,7 @@ func (s *search) run(ctx context.Context, budget int) ([]*trial, error) {
 	}
 	var best []*trial
 	for b := range n {
-		plan := planBracket(budget/n, len(s.inputs), s.warmup)
+		plan := s.plan(budget / n)
 		if len(plan) == 0 {
 			break
 		}
@@ -86,18 +87,18 @@ func (s *search) run(ctx context.Context, budget int) ([]*trial, error) {
 // rung is one step of a bracket: so many trials on the first so many inputs.
 type rung struct{ trials, inputs int }
 
-// planBracket returns the rungs that fit into budget runs, the default's runs
+// plan returns the rungs that fit into budget runs, the default's runs
 // included; empty when not even one configuration fits. It takes as many rungs as
 // leave two trials on the last, and starts on more inputs once firstRung trials
 // fit.
-func planBracket(budget, inputs, warmup int) []rung {
+func (s *search) plan(budget int) []rung {
 	var best []rung
-	for first := 1; first <= inputs; first *= eta {
+	for first := 1; first <= len(s.inputs); first *= eta {
 		var widest []rung
 		for steps := 1; ; steps++ {
 			var plan []rung
 			for n := 1; n <= firstRung; n++ {
-				p, cost := rungs(n, steps, first, inputs, warmup)
+				p, cost := s.rungs(n, steps, first)
 				if cost > budget {
 					break
 				}
@@ -118,13 +119,22 @@ func planBracket(budget, inputs, warmup int) []rung {
 
 // rungs returns at most steps rungs that start with n trials on first inputs, and
 // what they cost when measurements are kept from rung to rung.
-func rungs(n, steps, first, inputs, warmup int) (plan []rung, cost int) {
+func (s *search) rungs(n, steps, first int) (plan []rung, cost int) {
+	inputs := len(s.inputs)
 	for in, had := first, 0; len(plan) < steps && had < inputs; in, had = min(in*eta, inputs), in {
 		plan = append(plan, rung{n, in})
-		cost += (n + 1) * (in - had + warmup)
+		cost += (n+1)*(in-had) + s.warmup*(n+s.groups(n))
 		n = (n + eta - 1) / eta
 	}
 	return plan, cost
+}
+
+// groups is how often the default is warmed up beside n trials.
+func (s *search) groups(n int) int {
+	if s.group == 0 {
+		return 1
+	}
+	return (n + s.group - 1) / s.group
 }
 
 // bracket halves fresh down to the last rung, where the trials carried from the

@@ -155,25 +155,26 @@ func TestSearchFollowsItsSeed(t *testing.T) {
 }
 
 func TestBracketsFitTheirBudget(t *testing.T) {
-	for _, inputs := range []int{1, 5, 90} {
+	for _, size := range []int{1, 5, 90} {
 		for _, warmup := range []int{0, 1} {
+			s := &search{inputs: inputs(size), warmup: warmup}
 			for budget := range 1500 {
-				plan := planBracket(budget, inputs, warmup)
+				plan := s.plan(budget)
 				cost, had := 0, 0
 				for i, r := range plan {
 					cost += (r.trials + 1) * (r.inputs - had + warmup)
 					had = r.inputs
-					if r.inputs > inputs || r.trials < 1 || i > 0 && r.trials > plan[i-1].trials {
+					if r.inputs > size || r.trials < 1 || i > 0 && r.trials > plan[i-1].trials {
 						t.Fatalf("budget %d: %v", budget, plan)
 					}
 				}
 				if cost > budget || len(plan) == 0 && budget >= 2*(1+warmup) {
-					t.Fatalf("budget %d, %d inputs, warm-up %d: %v costs %d", budget, inputs, warmup, plan, cost)
+					t.Fatalf("budget %d, %d inputs, warm-up %d: %v costs %d", budget, size, warmup, plan, cost)
 				}
 			}
 		}
 	}
-	if got := planBracket(120, 90, 0); !reflect.DeepEqual(got, []rung{{45, 1}, {15, 3}, {5, 9}}) {
+	if got := (&search{inputs: inputs(90)}).plan(120); !reflect.DeepEqual(got, []rung{{45, 1}, {15, 3}, {5, 9}}) {
 		t.Errorf("120 runs give %v", got)
 	}
 }
