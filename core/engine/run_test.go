@@ -311,3 +311,23 @@ func BenchmarkFork(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkBranch(b *testing.B) {
+	p := program(b, `graph: branch
+start: a
+nodes: {a: {native: echo}, b: {native: echo}, c: {native: echo}}
+edges:
+  - {from: a, to: b, when: "size(output.hits) > 0"}
+  - {from: a, to: c, otherwise: true}
+`, map[string]Func{"echo": echo})
+	info := &run.Info{ID: run.NewID()}
+	input := []byte(`{"query":"open a file","hits":[{"id":"os.Open","score":1.5},{"id":"os.OpenFile","score":1.2}]}`)
+	b.ReportAllocs()
+	var c counter
+	for b.Loop() {
+		if _, err := Run(context.Background(), p, input, Options{Info: info, Observer: &c}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/2, "ns/step")
+}

@@ -61,3 +61,16 @@ func TestEncodeKeepsDigest(t *testing.T) {
 		t.Error("digest changed")
 	}
 }
+
+func BenchmarkDecodeCompile(b *testing.B) {
+	locks := []Lock{{Node: "normalize"}, {Node: "retrieve"}, {Node: "answer"}, {Node: "apologise"}}
+	for b.Loop() {
+		g, fs := Decode([]byte(docsearch), "")
+		if len(fs) > 0 {
+			b.Fatal(fs)
+		}
+		if _, err := Compile(&Locked{Graph: g, Locks: locks}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
