@@ -1,0 +1,84 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/sparkrsi/spark/core/host"
+	"github.com/sparkrsi/spark/core/rsi"
+)
+
+func (s *server) analyze(w http.ResponseWriter, r *http.Request) (any, error) {
+	var in Analyze
+	if err := read(w, r, &in); err != nil {
+		return nil, err
+	}
+	opts := rsi.AnalyzeOptions{Window: time.Duration(in.WindowSeconds * float64(time.Second)), MinExecutions: in.MinExecutions,
+		AllowVolatile: in.AllowVolatile}
+	if in.Version != "" {
+		v, err := s.host.Store().Version(r.Context(), in.Graph, in.Version)
+		if err != nil {
+			return nil, err
+		}
+		// Telemetry knows a version by the label that the store gave it.
+		l, g := *v.Locked, *v.Locked.Graph
+		g.Version, l.Graph = v.Label, &g
+		opts.Version = &l
+	}
+	return s.host.Analyze(r.Context(), in.Graph, opts)
+}
+
+// line is one line of the stream that a cycle answers with: progress, then the
+// report or the error, which is the last.
+type line struct {
+	Progress *rsi.Progress `json:"progress,omitempty"`
+	Report   *rsi.Report   `json:"report,omitempty"`
+	Error    *Error        `json:"error,omitempty"`
+}
+
+// progressEvery is how often a cycle's progress is sent within one phase.
+const progressEvery = 100 * time.Millisecond
+
+// cycle runs one improvement cycle and streams JSON lines. What is wrong before
+// the first line is answered as by other routes. The cycle ends when the client
+// goes away.
+func (s *server) cycle(w http.ResponseWriter, r *http.Request) {
+	var in Cycle
+	if err := read(w, r, &in); err != nil {
+		s.fail(w, err, nil)
+		return
+	}
+	if _, err := s.host.Store().Active(r.Context(), in.Graph); err != nil {
+		s.fail(w, err, nil)
+		return
+	}
+	flush := http.NewResponseController(w)
+	started := false
+	send := func(l line) {
+		if !started {
+			w.Header().Set("Content-Type", "application/x-ndjson")
+			started = true
+		}
+		if b, err := json.Marshal(l); err == nil {
+			w.Write(append(b, '\n'))
+			flush.Flush()
+		}
+	}
+	var last time.Time
+	var phase string
+	report, err := s.host.Cycle(r.Context(), in.Graph, host.CycleOptions{Seed: in.Seed, Dataset: in.Dataset, Progress: func(p rsi.Progress) {
+		if now := time.Now(); p.Phase != phase || p.Total > 0 && p.Done == p.Total || now.Sub(last) >= progressEvery {
+			phase, last = p.Phase, now
+			send(line{Progress: &p})
+		}
+	}})
+	switch {
+	case err == nil:
+		send(line{Report: report})
+	case started:
+		send(line{Error: ErrorOf(err)})
+	default:
+		s.fail(w, err, nil)
+	}
+}
