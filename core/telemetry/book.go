@@ -23,6 +23,7 @@ type book struct {
 	mu       sync.Mutex // guards the fields below
 	pages    map[pageKey]*page
 	last     *page // the page of the last run: usually also of the next
+	latest   int64 // hour of a run
 	closed   int64 // hours up to this one have left memory
 	seq      uint64
 	unbooked int64
@@ -49,6 +50,7 @@ func (b *book) add(t *backend.Trace) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	hour = max(hour, b.closed+1) // a clock that stepped back reopens nothing
+	b.latest = max(b.latest, hour)
 	p := b.last
 	if p == nil || p.key.hour != hour || p.key.versionID != t.VersionID || p.key.version != t.Version || p.key.graph != t.Graph {
 		key := pageKey{t.Graph, t.Version, t.VersionID, hour}
@@ -67,12 +69,12 @@ func (b *book) add(t *backend.Trace) {
 }
 
 // export returns the rows that changed since the last export and forgets the
-// pages of hours that were over before now.
+// pages of hours that are over: by the runs that came since, and by the clock.
 func (b *book) export(now time.Time) []backend.Sketch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.seq++
-	over := now.UnixNano()/int64(time.Hour) - 2
+	over := min(b.latest, now.UnixNano()/int64(time.Hour)) - 2
 	var rows []backend.Sketch
 	for key, p := range b.pages {
 		if p.changed {

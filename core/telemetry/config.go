@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/sdk/plugin"
 )
 
 // Config is one telemetry profile. Defaults fills it; a zero Config is off.
@@ -62,13 +62,8 @@ func Defaults() Config {
 // unknown settings, wrong types and everything Validate finds.
 func ParseConfig(b []byte) (Config, error) {
 	c := Defaults()
-	if len(bytes.TrimSpace(b)) == 0 {
-		return c, nil
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		return Config{}, fault.Wrap(fault.Invalid, "telemetry", err, "read the settings")
+	if err := plugin.Decode("telemetry", b, &c); err != nil {
+		return Config{}, err
 	}
 	return c, c.Validate()
 }

@@ -11,8 +11,9 @@ import (
 	"github.com/sparkrsi/spark/sdk/backend"
 )
 
-// began is when the first recorded run starts.
-var began = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+// began is when the first recorded run starts: a full hour, recent enough not to
+// be pruned.
+var began = time.Now().Truncate(time.Hour).Add(-24 * time.Hour)
 
 func memoryBackend(t testing.TB) *memory.Backend {
 	t.Helper()
@@ -83,4 +84,9 @@ func collect(t testing.TB, q backend.Querier, f backend.Filter) []*backend.Trace
 		out = append(out, x)
 	}
 	return out
+}
+
+// captureInput gives every step the input b.
+func captureInput(b []byte) func(o *run.Observation) {
+	return func(o *run.Observation) { o.Input = b }
 }

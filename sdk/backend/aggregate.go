@@ -68,7 +68,7 @@ func (a *Aggregator) Add(t *Trace) {
 func (a *Aggregator) addFailures(t *Trace, w float64) {
 	blamed := false
 	for i := range t.Spans {
-		if s := &t.Spans[i]; s.Status == Failed {
+		if s := &t.Spans[i]; s.Status == Failed && s.Seq >= 0 {
 			a.failure(t, s.Node, s.ErrorType, s.Error, w)
 			blamed = true
 		}

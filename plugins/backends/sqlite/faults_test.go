@@ -1,0 +1,263 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	sq "zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/sparkrsi/spark/sdk/backend"
+	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/testkit/backendtest"
+)
+
+// TestMain lets the test binary play the other owner of a file: it opens the file
+// named by its argument and says what came of it.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "own" {
+		_, err := open(os.Args[2])
+		fmt.Printf("%s %v", fault.KindOf(err), err)
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// edit runs statements on a file that nobody has open.
+func edit(t *testing.T, path string, statements ...string) {
+	t.Helper()
+	c, err := sq.OpenConn(path, sq.OpenReadWrite, sq.OpenCreate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, s := range statements {
+		if err := sqlitex.ExecuteTransient(c, s, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// filled returns the path of a closed file with traces in it.
+func filled(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	b := openIn(t, dir)
+	if _, err := b.Write(t.Context(), &backend.Batch{ID: backendtest.ID(0), Traces: backendtest.Samples(0, 500)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "telemetry.db")
+}
+
+func wantFault(t *testing.T, path string, kind fault.Kind) {
+	t.Helper()
+	b, err := open(path)
+	if err == nil {
+		b.Close(context.Background())
+	}
+	if !fault.Is(err, kind) || fault.HintOf(err) == "" || !strings.Contains(err.Error(), path) {
+		t.Errorf("open: %v (%s, hint %q), want %s with the path and a hint", err, fault.KindOf(err), fault.HintOf(err), kind)
+	}
+}
+
+func TestAnotherProcessOwnsTheFile(t *testing.T) {
+	dir := t.TempDir()
+	b := openIn(t, dir)
+	path := filepath.Join(dir, "telemetry.db")
+	wantFault(t, path, fault.Locked)
+	other := func() string {
+		out, err := exec.Command(os.Args[0], "own", path).CombinedOutput()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	if out := other(); !strings.HasPrefix(out, "locked ") {
+		t.Errorf("the other process: %s", out)
+	}
+	if err := b.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if out := other(); !strings.HasPrefix(out, " ") {
+		t.Errorf("the other process after close: %s", out)
+	}
+}
+
+func TestNewerSchema(t *testing.T) {
+	path := filled(t)
+	edit(t, path, "PRAGMA user_version = 2")
+	wantFault(t, path, fault.Newer)
+}
+
+func TestForeignDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "addresses.db")
+	edit(t, path, "CREATE TABLE addresses (name TEXT)")
+	wantFault(t, path, fault.Invalid)
+	edit(t, path, "INSERT INTO addresses VALUES ('still here')")
+}
+
+func TestDamage(t *testing.T) {
+	t.Run("page", func(t *testing.T) {
+		path := filled(t)
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 4096 * 3; i < 4096*9; i++ {
+			b[i] = 0xAA
+		}
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		wantFault(t, path, fault.Corrupt)
+	})
+	t.Run("not a database", func(t *testing.T) {
+		path := filled(t)
+		if err := os.WriteFile(path, []byte(strings.Repeat("what is this? ", 1000)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		wantFault(t, path, fault.Corrupt)
+	})
+	t.Run("emptied", func(t *testing.T) {
+		path := filled(t)
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		wantFault(t, path, fault.Corrupt)
+	})
+}
+
+func TestFolderThatCannotBeWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantFault(t, filepath.Join(file, "telemetry.db"), fault.ReadOnly)
+	wantFault(t, "/proc/telemetry.db", fault.ReadOnly)
+}
+
+func TestBadConfig(t *testing.T) {
+	for _, c := range []string{"", "{}", `{"db_pth": "x"}`, `{"db_path": 3}`, "["} {
+		if _, err := Open([]byte(c)); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%q: %v, want an invalid fault", c, err)
+		}
+	}
+}
+
+// A stored block that does not verify is an error that names the file, never a
+// shorter answer.
+func TestDamagedBlockIsReported(t *testing.T) {
+	path := filled(t)
+	edit(t, path, "UPDATE traces SET block = x'01020304050607' WHERE id = 250")
+	b, err := open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close(context.Background())
+	n := 0
+	for _, err = range b.Traces(t.Context(), backend.Filter{}) {
+		n++
+	}
+	if !fault.Is(err, fault.Corrupt) || !strings.Contains(err.Error(), path) || n != 250 {
+		t.Errorf("%d answers, then %v", n, err)
+	}
+	if _, err := b.Aggregate(t.Context(), backend.Filter{}); !fault.Is(err, fault.Corrupt) {
+		t.Errorf("aggregate: %v", err)
+	}
+}
+
+// A reader that stands still keeps neither the writer nor the log from going on.
+func TestSlowReaderDoesNotGrowTheLog(t *testing.T) {
+	dir := t.TempDir()
+	b := openIn(t, dir)
+	defer b.Close(context.Background())
+	put := func(n int) {
+		t.Helper()
+		if _, err := b.Write(t.Context(), &backend.Batch{ID: backendtest.ID(n), Traces: backendtest.Samples(n*500, n*500+500)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(0)
+	n := 0
+	for _, err := range b.Traces(t.Context(), backend.Filter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; n == 10 {
+			for i := range 60 {
+				put(1 + i)
+			}
+			if err := b.Flush(t.Context()); err != nil {
+				t.Errorf("flush beside a reader: %v", err)
+			}
+		}
+	}
+	if n != 500 {
+		t.Errorf("the reader saw %d traces, want the 500 of its beginning", n)
+	}
+	st, err := os.Stat(filepath.Join(dir, "telemetry.db-wal"))
+	if err != nil || st.Size() > 12<<20 {
+		t.Errorf("the log has %d bytes, %v", st.Size(), err)
+	}
+}
+
+func BenchmarkIngest(b *testing.B) {
+	w := openIn(b, b.TempDir())
+	defer w.Close(context.Background())
+	traces := make([]*backend.Trace, 400)
+	for i := range traces {
+		t := backendtest.Sample(i)
+		t.Spans, t.Events, t.Metrics = nil, nil, nil
+		at := t.Start
+		for k := range 10 {
+			s := backendtest.Step(t, k, at, at+int64(1000*(i+k)))
+			s.Attrs = backendtest.Sample(i).Spans[0].Attrs
+			s.Attrs = append(s.Attrs[:3:3], s.Attrs...)
+			s.Attrs = append(s.Attrs, s.Attrs[:2]...)
+			at = s.End
+			t.Spans = append(t.Spans, s)
+		}
+		traces[i] = t
+	}
+	n := 0
+	for b.Loop() {
+		n++
+		if _, err := w.Write(b.Context(), &backend.Batch{ID: backendtest.ID(n), Traces: traces}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := w.Flush(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	c, err := w.Count(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(n)*4000/b.Elapsed().Seconds(), "spans/s")
+	b.ReportMetric(float64(c.Bytes)/float64(c.Spans), "B/span")
+}
+
+func BenchmarkAggregate(b *testing.B) {
+	w := openIn(b, b.TempDir())
+	defer w.Close(context.Background())
+	for n := range 20 {
+		if _, err := w.Write(b.Context(), &backend.Batch{ID: backendtest.ID(n), Traces: backendtest.Samples(n*500, n*500+500)}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	c, _ := w.Count(b.Context())
+	for b.Loop() {
+		if _, err := w.Aggregate(b.Context(), backend.Filter{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(c.Spans), "ns/span")
+}
