@@ -35,10 +35,9 @@ type AnalyzeOptions struct {
 	AllowVolatile bool          // accept a backend that does not persist; also by the policy
 }
 
-// Outcomes of an analysis.
-const (
-	Ready = "ready" // there is enough data to act on
-)
+// Ready is the verdict of an analysis that rests on enough data to act on; the
+// other one is Inconclusive.
+const Ready = "ready"
 
 // Analysis is what a graph's production runs showed. Durations are seconds,
 // rates are shares, counts are estimates of all runs when traces are sampled. An
@@ -165,7 +164,7 @@ func (m *Improver) Analyze(ctx context.Context, name string, o AnalyzeOptions) (
 		return nil, err
 	}
 	if agg.Runs.Recorded < int64(least) {
-		a.Verdict = string(stats.Inconclusive)
+		a.Verdict = Inconclusive
 		a.Reason = fmt.Sprintf("insufficient data: %d of %d runs", agg.Runs.Recorded, least)
 		return a, nil
 	}

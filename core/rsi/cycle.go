@@ -249,7 +249,7 @@ func (s *session) analyzePhase(ctx context.Context) (any, error) {
 		return nil, err
 	}
 	if a.Verdict == Ready && (len(s.screen) == 0 || len(s.confirm) < minConfirm) {
-		a.Verdict, a.Reason = string(stats.Inconclusive), "insufficient data: "+
+		a.Verdict, a.Reason = Inconclusive, "insufficient data: "+
 			"the dataset gives "+count(len(s.screen), "input")+" to choose with and "+count(len(s.confirm), "input")+
 			" to confirm with, 1 and 20 are needed"
 	}

@@ -59,7 +59,7 @@ func TestCycleImproves(t *testing.T) {
 	if w.most > 8 {
 		t.Errorf("%d arms were open at once", w.most)
 	}
-	if r.Runs != len(w.runs) || r.Runs > defaultRuns {
+	if r.Runs != len(w.runs) || r.Runs > w.policy.RSI.Budget.Runs {
 		t.Errorf("%d runs reported, %d made", r.Runs, len(w.runs))
 	}
 }

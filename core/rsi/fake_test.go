@@ -99,6 +99,7 @@ func newWorld(t testing.TB, seed uint64, n int) *world {
 	if err := fs.Err("policy.yaml"); err != nil {
 		t.Fatal(err)
 	}
+	p.RSI.Budget.Runs = 1200
 	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 99)), policy: p, source: Source{"sqlite", true, true}}
 	w.base = &graph.Locked{Graph: g, Locks: []graph.Lock{{Node: "normalize", Type: "textnorm", Version: "1.0.0", Digest: "aa"},
 		{Node: "retrieve", Type: "bm25", Version: "1.0.0", Digest: "bb"}, {Node: "answer", Type: "template", Version: "1.0.0", Digest: "cc"}}}

@@ -11,7 +11,7 @@ import (
 	"github.com/sparkrsi/spark/core/graph"
 )
 
-// The types of hypothesis that Spark's own proposers make.
+// ParameterTuning is the type of hypothesis that Tuner makes.
 const ParameterTuning = "parameter_tuning"
 
 // Hypothesis is a change that may improve a graph. It is either a set of tunables

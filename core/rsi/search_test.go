@@ -117,8 +117,8 @@ func searchSurface(t *testing.T, seed uint64, budget int) (point, int) {
 }
 
 func TestSearchClosesTheGap(t *testing.T) {
-	// 200 replications; the Monte-Carlo standard error of each share is below .025.
-	const reps = 200
+	// 120 replications; the Monte-Carlo standard error of each share is below .03.
+	const reps = 120
 	for _, c := range []struct {
 		budget         int
 		least, most    float64 // share of the gap closed
