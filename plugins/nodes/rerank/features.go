@@ -61,6 +61,9 @@ func (r *reranker) features(v node.Value) float64 {
 func (r *reranker) mark(text []byte) (matched, of int) {
 	for word := range r.cut.Parts(text) {
 		of++
+		if !r.first[word[0]] {
+			continue // a stem begins as its word does
+		}
 		word = r.stemmer.Stem(word)
 		for i := range r.stems {
 			if bytes.Equal(r.stems[i].text, word) {

@@ -20,7 +20,8 @@ type reranker struct {
 
 	reader terms.Reader
 	stems  []stem
-	total  float32 // sum of the weights of stems
+	first  [256]bool // bytes that stems begin with
+	total  float32   // sum of the weights of stems
 	cut    words.Cutter
 	buf    []byte
 	text   []byte
@@ -120,6 +121,7 @@ func (r *reranker) Process(in []byte, out *node.Writer) error {
 // counts.
 func (r *reranker) prepare() {
 	r.stems, r.buf, r.total = r.stems[:0], r.buf[:0], 0
+	clear(r.first[:])
 	for _, t := range r.reader.Terms {
 		from := len(r.buf)
 		r.buf = append(r.buf, t.Text...)
@@ -127,6 +129,7 @@ func (r *reranker) prepare() {
 		s := r.stemmer.Stem(r.buf[from:len(r.buf):len(r.buf)])
 		r.buf = append(r.buf[:from], s...)
 		text := r.buf[from:]
+		r.first[text[0]] = true
 		if i := slices.IndexFunc(r.stems, func(s stem) bool { return bytes.Equal(s.text, text) }); i >= 0 {
 			r.total += max(0, t.Weight-r.stems[i].weight)
 			r.stems[i].weight = max(r.stems[i].weight, t.Weight)
