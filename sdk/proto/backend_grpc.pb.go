@@ -55,7 +55,8 @@ type BackendClient interface {
 	Prune(ctx context.Context, in *PruneRequest, opts ...grpc.CallOption) (*PruneResponse, error)
 	// Flush returns when everything accepted before the call is durable.
 	Flush(ctx context.Context, in *FlushRequest, opts ...grpc.CallOption) (*FlushResponse, error)
-	// Close flushes and releases everything. Calls after it fail.
+	// Close flushes and releases everything. Calls after it fail, except Close,
+	// which then does nothing.
 	Close(ctx context.Context, in *CloseRequest, opts ...grpc.CallOption) (*CloseResponse, error)
 }
 
@@ -169,7 +170,8 @@ type BackendServer interface {
 	Prune(context.Context, *PruneRequest) (*PruneResponse, error)
 	// Flush returns when everything accepted before the call is durable.
 	Flush(context.Context, *FlushRequest) (*FlushResponse, error)
-	// Close flushes and releases everything. Calls after it fail.
+	// Close flushes and releases everything. Calls after it fail, except Close,
+	// which then does nothing.
 	Close(context.Context, *CloseRequest) (*CloseResponse, error)
 	mustEmbedUnimplementedBackendServer()
 }
