@@ -34,6 +34,7 @@ type exporter struct {
 	backoff time.Duration
 	due     time.Time // of the next write; zero when there is nothing to write
 	durable time.Time // of the next commit; zero when export_interval is 0
+	dirty   bool      // something was written since the last commit
 }
 
 func (x *exporter) run() {
@@ -73,7 +74,7 @@ func (x *exporter) run() {
 		if !x.durable.IsZero() && !now.Before(x.durable) {
 			x.durable = now.Add(interval)
 			if !x.sealed {
-				if err := x.commit(x.ctx); err != nil {
+				if err := x.commit(x.ctx, false); err != nil {
 					x.log.Warn("telemetry is not durable", "error", err)
 				}
 			}
@@ -193,11 +194,14 @@ func (x *exporter) drain(ctx context.Context) error {
 }
 
 // commit writes the open batch with the statistics that changed, then has the
-// backend make everything durable.
-func (x *exporter) commit(ctx context.Context) error {
+// backend make everything durable; when nothing is new only if always is set.
+func (x *exporter) commit(ctx context.Context, always bool) error {
 	x.batch.Sketches = append(x.batch.Sketches, x.book.export(time.Now())...)
 	if err := x.writeWithin(ctx); err != nil {
 		return err
+	}
+	if !x.dirty && !always {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
 	defer cancel()
@@ -205,6 +209,7 @@ func (x *exporter) commit(ctx context.Context) error {
 		x.failed(err)
 		return err
 	}
+	x.dirty = false
 	return nil
 }
 
@@ -212,7 +217,7 @@ func (x *exporter) flush(ctx context.Context) error {
 	if err := x.drain(ctx); err != nil {
 		return err
 	}
-	return x.commit(ctx)
+	return x.commit(ctx, true)
 }
 
 // finish writes what is left until Close gives up, repeating after the usual

@@ -78,9 +78,11 @@ func TestDurableAtTheExportInterval(t *testing.T) {
 		begin := time.Now()
 		drive(r, info(0), []int{1}, nil)
 		time.Sleep(10 * time.Second)
+		drive(r, info(1), []int{1}, nil)
+		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if len(f.flushes) != 3 || f.flushes[0].Sub(begin) != 3*time.Second || len(f.rows) != 2 {
-			t.Errorf("flushes %v after %v, %d sketch rows; want 3, every 3 s, and 2 rows once", f.flushes, begin, len(f.rows))
+		if len(f.flushes) != 2 || f.flushes[0].Sub(begin) != 3*time.Second || f.flushes[1].Sub(begin) != 12*time.Second || len(f.rows) != 4 {
+			t.Errorf("flushes %v after %v, %d sketch rows; want the third and the twelfth second, with 2 rows each", f.flushes, begin, len(f.rows))
 		}
 	})
 	cfg.ExportInterval = 0
@@ -279,6 +281,20 @@ func TestCloseGivesUpAtItsDeadline(t *testing.T) {
 		}
 		if err := r.Flush(t.Context()); err != nil {
 			t.Errorf("flush after close: %v", err)
+		}
+	})
+}
+
+func TestCloseEndsWithoutADeadlineToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := New(Defaults(), &faulty{fail: down}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		drive(r, info(0), []int{1}, nil)
+		begin := time.Now()
+		if err := r.Close(context.Background()); err == nil || time.Since(begin) != closeTimeout {
+			t.Errorf("close: %v after %v", err, time.Since(begin))
 		}
 	})
 }

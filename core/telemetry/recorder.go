@@ -26,7 +26,8 @@ const (
 	firstBackoff  = 100 * time.Millisecond
 	lastBackoff   = 5 * time.Second
 	pruneInterval = time.Hour
-	maxQueueBytes = 128 << 20 // of traces waiting, as estimated by Run
+	closeTimeout  = 30 * time.Second // of a Close whose context has no deadline
+	maxQueueBytes = 128 << 20        // of traces waiting, as estimated by Run
 )
 
 // Options are what a Recorder needs beside its settings. The zero value serves.
@@ -200,8 +201,8 @@ func (r *Recorder) Flush(ctx context.Context) error {
 }
 
 // Close takes no more runs, writes what is waiting and closes the backend. When
-// ctx ends first the rest is dropped and counted. Safe to call twice; a later
-// call returns what the first did.
+// ctx ends first, after 30 s if it has no deadline, the rest is dropped and
+// counted. Safe to call twice; a later call returns what the first did.
 func (r *Recorder) Close(ctx context.Context) error {
 	if r == nil || r.off {
 		return nil
@@ -210,6 +211,11 @@ func (r *Recorder) Close(ctx context.Context) error {
 		r.intake.Lock()
 		r.stopped = true
 		r.intake.Unlock()
+		if _, ok := ctx.Deadline(); !ok {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, closeTimeout)
+			defer cancel()
+		}
 		undo := context.AfterFunc(ctx, r.abort)
 		r.ending()
 		r.done.Wait()

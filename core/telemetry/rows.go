@@ -2,7 +2,9 @@ package telemetry
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/sparkrsi/spark/sdk/backend"
@@ -43,17 +45,24 @@ func value(a *backend.Attr) any {
 		return a.Num != 0
 	case backend.KindFloat:
 		v := math.Float64frombits(a.Num)
-		switch {
-		case math.IsNaN(v):
-			return "NaN"
-		case math.IsInf(v, 1):
-			return "Infinity"
-		case math.IsInf(v, -1):
-			return "-Infinity"
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return strconv.FormatFloat(v, 'g', -1, 64)
 		}
 		return v
 	}
 	return a.Str
+}
+
+// Number is a float that JSON can always write: NaN, +Inf and -Inf as text.
+type Number float64
+
+// MarshalJSON writes a number, or a text for what is none.
+func (n Number) MarshalJSON() ([]byte, error) {
+	v := float64(n)
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return strconv.AppendQuote(nil, strconv.FormatFloat(v, 'g', -1, 64)), nil
+	}
+	return json.Marshal(v)
 }
 
 func traceRow(t *backend.Trace) TraceRow {
@@ -96,6 +105,11 @@ func nodesBySpan(t *backend.Trace) map[backend.SpanID]string {
 	m := make(map[backend.SpanID]string, len(t.Spans))
 	for i := range t.Spans {
 		m[t.Spans[i].ID] = t.Spans[i].Node
+	}
+	for i := range t.Metrics { // all that is left of the spans when enable_traces is off
+		if p := &t.Metrics[i]; p.Node != "" {
+			m[p.Span] = p.Node
+		}
 	}
 	return m
 }

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -217,6 +218,63 @@ func TestCapture(t *testing.T) {
 	})
 	if x[0].Error != "" || x[0].ErrorType != "trap" || x[0].Spans[0].Error != "" || x[0].Spans[0].ErrorType != "trap" {
 		t.Errorf("error text was captured: %+v", x[0])
+	}
+}
+
+func TestRowsAreAlwaysJSON(t *testing.T) {
+	_, _, q := recorded(t, nil, func(r *Recorder) {
+		drive(r, info(0), []int{1}, func(o *run.Observation) {
+			o.Trail = &run.Trail{Attrs: []run.Attr{run.Float("nan", math.NaN())}, Metrics: []run.Metric{{Name: "odd", Value: math.Inf(-1), Agg: run.Gauge}}}
+		})
+	})
+	for m, err := range q.Metrics(t.Context(), backend.Filter{Name: "odd"}) {
+		b, fail := json.Marshal(m)
+		if err != nil || fail != nil || !strings.Contains(string(b), `"value":"-Inf"`) {
+			t.Errorf("%s, %v, %v", b, err, fail)
+		}
+	}
+	for s, err := range q.Spans(t.Context(), backend.Filter{}) {
+		b, fail := json.Marshal(s)
+		if err != nil || fail != nil || !strings.Contains(string(b), `"nan":"NaN"`) {
+			t.Errorf("%s, %v, %v", b, err, fail)
+		}
+	}
+}
+
+func TestRowsArePaged(t *testing.T) {
+	_, _, q := recorded(t, nil, func(r *Recorder) {
+		for n := range 10 {
+			drive(r, info(n), []int{1, 20, 3}, nil)
+		}
+	})
+	ask := func(f backend.Filter) (out []string) {
+		for s, err := range q.Spans(t.Context(), f) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, fmt.Sprintf("%d %s", int(s.Start.Sub(began).Seconds()), s.Node))
+		}
+		return out
+	}
+	for _, c := range []struct {
+		f    backend.Filter
+		want []string
+	}{
+		{backend.Filter{Limit: 4, Offset: 2}, []string{"0 n2", "1 n0", "1 n1", "1 n2"}},
+		{backend.Filter{Newest: true, Limit: 4}, []string{"9 n2", "9 n1", "9 n0", "8 n2"}},
+		{backend.Filter{Node: "n1", Limit: 2, Offset: 1}, []string{"1 n1", "2 n1"}},
+		{backend.Filter{MinMillis: 3, Limit: 3}, []string{"0 n1", "0 n2", "1 n1"}},
+		{backend.Filter{Status: "error"}, nil},
+		{backend.Filter{From: began.Add(9 * time.Second), Node: "n0"}, []string{"9 n0"}},
+	} {
+		if got := ask(c.f); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %v, want %v", c.f, got, c.want)
+		}
+	}
+	for _, err := range q.Events(t.Context(), backend.Filter{Status: "fine"}) {
+		if !fault.Is(err, fault.Invalid) {
+			t.Errorf("a bad filter: %v", err)
+		}
 	}
 }
 

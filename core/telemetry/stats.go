@@ -90,6 +90,7 @@ func (x *exporter) written(took time.Duration, bad []backend.Quarantined) {
 	for _, q := range bad {
 		x.log.Error("telemetry record quarantined", "record", q.Record, "reason", q.Reason)
 	}
+	x.dirty = true
 	if len(bad) > 0 {
 		x.drop("quarantined", len(bad))
 	}
