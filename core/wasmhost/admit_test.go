@@ -213,8 +213,8 @@ func TestConfigValidate(t *testing.T) {
 	if err := (Config{}).Validate(); err != nil {
 		t.Fatal(err)
 	}
-	err := Config{MemoryMiB: -1, FuelInterval: 5, Instances: -2, StartTimeout: -1}.Validate()
-	for _, path := range []string{"memory_mib", "fuel_interval", "instances", "start_timeout"} {
+	err := Config{MemoryMiB: -1, FuelInterval: 5, Instances: -2, ModelInstances: -3, StartTimeout: -1}.Validate()
+	for _, path := range []string{"memory_mib", "fuel_interval", "instances", "model_instances", "start_timeout"} {
 		if err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%v lacks %s", err, path)
 		}

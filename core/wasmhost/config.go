@@ -27,6 +27,7 @@ type Config struct {
 	MaxTrustedMiB    int           // size of a trusted module, default 64
 	MaxPayloadMiB    int           // size of one input or output document, default 16
 	Instances        int           // calls that one pool serves at once, default GOMAXPROCS; further ones queue
+	ModelInstances   int           // the same for pools whose nodes may generate: they mostly wait; default 16, at least Instances
 	SpareMiB         int           // memory a pool may keep in idle instances of other configurations beyond Instances, default 128, -1 for none
 	FuelInterval     int           // steps between two looks at the deadline, 1000 to 100000; default 20000
 	MaxEventsPerSpan int           // events, and likewise metrics, attributes and log lines, that one call may record; default 100
@@ -46,6 +47,7 @@ func (c Config) withDefaults() Config {
 	def(&c.MaxTrustedMiB, 64)
 	def(&c.MaxPayloadMiB, 16)
 	def(&c.Instances, runtime.GOMAXPROCS(0))
+	def(&c.ModelInstances, max(16, c.Instances))
 	def(&c.SpareMiB, 128)
 	def(&c.FuelInterval, defaultInterval)
 	def(&c.MaxEventsPerSpan, 100)
@@ -73,6 +75,7 @@ func (c Config) Validate() error {
 	within("max_trusted_mib", c.MaxTrustedMiB, 1, 1024)
 	within("max_payload_mib", c.MaxPayloadMiB, 1, 1024)
 	within("instances", c.Instances, 1, 4096)
+	within("model_instances", c.ModelInstances, c.Instances, 4096)
 	within("spare_mib", c.SpareMiB, -1, 1<<20)
 	within("fuel_interval", c.FuelInterval, minInterval, maxInterval)
 	within("max_events_per_span", c.MaxEventsPerSpan, 1, 100_000)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"runtime"
-	"slices"
 	"testing"
 	"time"
 
@@ -87,7 +86,9 @@ func TestDeadlineStopsGuests(t *testing.T) {
 }
 
 // TestGuestDoesNotHoldUpCollector measures whole garbage collections while a
-// guest spins: without fuel each would wait for the guest's end.
+// guest spins, which without fuel would wait for the guest's end, and how often a
+// guest can be interrupted at all. On a busy machine most of a collection is
+// waiting for a processor, so the quickest one counts.
 func TestGuestDoesNotHoldUpCollector(t *testing.T) {
 	h := openHost(t, Config{})
 	for name, a := range spins() {
@@ -95,25 +96,32 @@ func TestGuestDoesNotHoldUpCollector(t *testing.T) {
 			n := handNode(t, h, a, time.Minute)
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error)
-			before := h.Stats().FuelChecks
+			await := func(checks int64) {
+				for from := h.Stats().FuelChecks; h.Stats().FuelChecks < from+checks; {
+					runtime.Gosched()
+				}
+			}
 			go func() {
 				_, err := n.RunNode(ctx, step(`{}`))
 				done <- err
 			}()
-			for h.Stats().FuelChecks < before+3 { // until the guest runs
-				runtime.Gosched()
+			await(3) // the guest runs
+			const checks = 50
+			start := time.Now()
+			await(checks)
+			if mean := time.Since(start) / checks; mean > promised/5 {
+				t.Errorf("%v between two checks", mean)
 			}
-			var waits []time.Duration
-			for range 2 * tries {
+			quickest := time.Hour
+			for range tries {
 				start := time.Now()
 				runtime.GC()
-				waits = append(waits, time.Since(start))
+				quickest = min(quickest, time.Since(start))
 			}
 			cancel()
 			wantFault(t, <-done, fault.Cancelled)
-			slices.Sort(waits)
-			if median := waits[len(waits)/2]; median > promised {
-				t.Errorf("a collection takes %v beside the guest, want at most %v (all: %v)", median, promised, waits)
+			if quickest > promised {
+				t.Errorf("a collection takes %v beside the guest, want at most %v", quickest, promised)
 			}
 		})
 	}

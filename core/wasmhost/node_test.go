@@ -41,6 +41,20 @@ func TestEcho(t *testing.T) {
 	}
 }
 
+// TestEchoAllocates: a call costs one allocation, the copy of the output.
+func TestEchoAllocates(t *testing.T) {
+	h := openHost(t, Config{})
+	n := plainNode(t, h, time.Minute)
+	s := do("echo")
+	if got := testing.AllocsPerRun(500, func() {
+		if _, err := n.RunNode(context.Background(), s); err != nil {
+			t.Fatal(err)
+		}
+	}); got > 1 {
+		t.Errorf("%v allocations a call, want 1", got)
+	}
+}
+
 // TestHostile runs guests that misbehave. Each is refused or stopped with its
 // own kind, and none of them hurts the echo that runs beside it.
 func TestHostile(t *testing.T) {
@@ -145,7 +159,6 @@ func TestGoGuest(t *testing.T) {
 		"panic":   {fault.Trap, []string{"crashed while processing", "index out of range"}},
 		"exit":    {fault.Trap, []string{"exited with code 3"}},
 		"eat":     {fault.Limit, []string{"more than its 64 MiB"}},
-		"deep":    {fault.Limit, []string{"more than its 64 MiB"}}, // a Go stack lies in the guest memory
 		"notjson": {fault.Rejected, []string{"not JSON"}},
 	} {
 		t.Run(verb, func(t *testing.T) {

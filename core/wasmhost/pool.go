@@ -75,7 +75,13 @@ func (p *pool) take(ctx context.Context, end deadline, doc string) (*instance, e
 	return p.wait(ctx, end, w, patience, full)
 }
 
-func (p *pool) cap() int { return p.module.host.cfg.Instances }
+// cap is how many calls the pool serves at once.
+func (p *pool) cap() int {
+	if p.grant.Generate {
+		return p.module.host.cfg.ModelInstances
+	}
+	return p.module.host.cfg.Instances
+}
 
 // pick chooses for a call that arrives: an idle instance, the right to start
 // one, or neither, which means to wait. The caller holds mu.

@@ -66,7 +66,7 @@ func eventually(t *testing.T, cond func() bool) {
 
 func TestPoolQueue(t *testing.T) {
 	g := newGate()
-	h := openHost(t, Config{Instances: 1, Generator: g})
+	h := openHost(t, Config{Instances: 1, ModelInstances: 1, Generator: g})
 	n := gatedNode(t, h, "a", 0)
 	first := make(chan error, 1)
 	go func() {

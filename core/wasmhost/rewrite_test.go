@@ -24,7 +24,7 @@ type both struct {
 }
 
 // startBoth instantiates wasm as it is and rewritten.
-func startBoth(t testing.TB, wasm []byte, interval uint32) *both {
+func startBoth(t testing.TB, cfg wazero.RuntimeConfig, wasm []byte, interval uint32) *both {
 	t.Helper()
 	lim := trustedLimits
 	lim.module, lim.pages = 64<<20, 4096
@@ -39,28 +39,36 @@ func startBoth(t testing.TB, wasm []byte, interval uint32) *both {
 	b := &both{}
 	start := func(wasm []byte) api.Module {
 		ctx := context.Background()
-		rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2))
+		rt := wazero.NewRuntimeWithConfig(ctx, cfg.WithCoreFeatures(api.CoreFeaturesV2))
 		t.Cleanup(func() { rt.Close(ctx) })
-		wasi_snapshot_preview1.MustInstantiate(ctx, rt)
-		host := rt.NewHostModuleBuilder(abi.Host)
-		for name, f := range hostFunctions() {
-			call := func(context.Context, []uint64) {}
-			if name == abi.FuelImport {
-				call = func(context.Context, []uint64) { b.ticks++ }
-			}
-			host.NewFunctionBuilder().WithGoFunction(api.GoFunc(call), f.params, f.results).Export(name)
-		}
-		if _, err := host.Instantiate(ctx); err != nil {
-			t.Fatal(err)
-		}
-		mod, err := rt.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithName("").WithStartFunctions())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return mod
+		return instantiateRaw(t, rt, wasm, func() { b.ticks++ })
 	}
 	b.plain, b.metered = start(wasm), start(metered)
 	return b
+}
+
+// instantiateRaw starts wasm in rt with host functions that do nothing, but for
+// fuel, and calls nothing.
+func instantiateRaw(t testing.TB, rt wazero.Runtime, wasm []byte, fuel func()) api.Module {
+	t.Helper()
+	ctx := context.Background()
+	wasi_snapshot_preview1.MustInstantiate(ctx, rt)
+	host := rt.NewHostModuleBuilder(abi.Host)
+	for name, f := range hostFunctions() {
+		call := func(context.Context, []uint64) {}
+		if name == abi.FuelImport {
+			call = func(context.Context, []uint64) { fuel() }
+		}
+		host.NewFunctionBuilder().WithGoFunction(api.GoFunc(call), f.params, f.results).Export(name)
+	}
+	if _, err := host.Instantiate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	mod, err := rt.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mod
 }
 
 // call calls name in both and fails unless results, crash and memory agree. It
@@ -124,7 +132,7 @@ func TestRewriteMovesIndices(t *testing.T) {
 		"keep.me":     []byte("as it is"),
 		".debug_info": []byte("offsets"),
 	}
-	b := startBoth(t, a.wasm(), 1000)
+	b := startBoth(t, wazero.NewRuntimeConfig(), a.wasm(), 1000)
 	for name, want := range map[string]uint64{"ten": 10, "eleven": 11, "last": 10, "sum": 31, "reflected": 10} {
 		if r := b.call(t, name); len(r) != 1 || r[0] != want {
 			t.Errorf("%s = %v, want %d", name, r, want)
@@ -184,7 +192,7 @@ func TestRewriteChargesLoopsAndCalls(t *testing.T) {
 	a.export("leaf", asmFunc{params: one, code: down(append(callTo(leaf), 0x1a)...)})
 	// A body of 25,600 instructions counts as 101 steps.
 	a.export("long body", asmFunc{params: one, code: down(rep(12800, 0x41, 0, 0x1a)...)})
-	b := startBoth(t, a.wasm(), 1000)
+	b := startBoth(t, wazero.NewRuntimeConfig(), a.wasm(), 1000)
 	for name, want := range map[string][2]int{
 		"loop": {99, 101}, "late loop": {99, 101}, "recurse": {99, 101}, "leaf": {99, 101}, "long body": {9900, 10300},
 	} {
@@ -208,7 +216,7 @@ func TestRewriteBulk(t *testing.T) {
 	a.exports = append(a.exports, asmExport{"memory", externMemory, 0})
 	a.export("fill", asmFunc{params: three, code: append(bytes.Clone(args), opMisc, miscMemoryFill, 0)})
 	a.export("copy", asmFunc{params: three, code: append(bytes.Clone(args), opMisc, miscMemoryCopy, 0, 0)})
-	b := startBoth(t, a.wasm(), 1000)
+	b := startBoth(t, wazero.NewRuntimeConfig(), a.wasm(), 1000)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	const size = 128 << 16
 	for _, m := range []api.Module{b.plain, b.metered} {
@@ -280,15 +288,16 @@ func TestMergeSegments(t *testing.T) {
 				t.Errorf("%d segments, want %d", got, c.want)
 			}
 			if name != "at a global" { // only imported globals may stand there
-				startBoth(t, a.wasm(), 1000).call(t, "f")
+				startBoth(t, wazero.NewRuntimeConfig(), a.wasm(), 1000).call(t, "f")
 			}
 		})
 	}
 }
 
-// TestRewriteGo runs a Go guest as written and with fuel.
+// TestRewriteGo runs a Go guest as written and with fuel, interpreted because the
+// compiler has the one with fuel in all other tests.
 func TestRewriteGo(t *testing.T) {
-	b := startBoth(t, guestModule(t), defaultInterval)
+	b := startBoth(t, wazero.NewRuntimeConfigInterpreter(), guestModule(t), defaultInterval)
 	b.call(t, abi.Initialize)
 	give := func(doc string) uint64 {
 		t.Helper()
