@@ -2,8 +2,6 @@ package wasmhost
 
 import (
 	"fmt"
-
-	"github.com/sparkrsi/spark/sdk/fault"
 )
 
 // What a charge stands for. A loop or function costs one step and one more for
@@ -381,10 +379,3 @@ const (
 	defaultInterval = 20_000
 	maxInterval     = 100_000
 )
-
-func checkInterval(n int) *fault.Error {
-	if n < minInterval || n > maxInterval {
-		return fault.New(fault.Invalid, "fuel_interval", "%d steps are outside %d to %d", n, minInterval, maxInterval)
-	}
-	return nil
-}

@@ -21,7 +21,6 @@ const (
 	opLocalTee     = 0x22
 	opGlobalGet    = 0x23
 	opGlobalSet    = 0x24
-	opTableGet     = 0x25
 	opTableSet     = 0x26
 	opFirstMem     = 0x28 // i32.load
 	opLastMem      = 0x3e // i64.store32
