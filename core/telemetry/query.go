@@ -129,7 +129,7 @@ type EventRow struct {
 // MetricRow is one metric point, stored or implied by a span.
 type MetricRow struct {
 	Name        string         `json:"name"`
-	Value       Number         `json:"value"`
+	Value       float64        `json:"value"` // NaN and the infinities are text in JSON
 	Unit        string         `json:"unit,omitempty"`
 	Aggregation string         `json:"aggregation"`
 	Time        time.Time      `json:"time"`
@@ -245,7 +245,7 @@ func (q *Query) Metrics(ctx context.Context, f backend.Filter) iter.Seq2[MetricR
 			if f.Name != "" && p.Name != f.Name || f.Node != "" && p.Node != f.Node {
 				continue
 			}
-			out = append(out, MetricRow{Name: p.Name, Value: Number(p.Value), Unit: p.Unit, Aggregation: p.Agg, Time: at(p.Time),
+			out = append(out, MetricRow{Name: p.Name, Value: p.Value, Unit: p.Unit, Aggregation: p.Agg, Time: at(p.Time),
 				TraceID: hex.EncodeToString(t.TraceID[:]), SpanID: spanID(p.Span), Node: p.Node, Graph: t.Graph, Version: t.Version, Attributes: values(p.Attrs)})
 		}
 		return out

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sparkrsi/spark/sdk/backend"
@@ -53,16 +54,46 @@ func value(a *backend.Attr) any {
 	return a.Str
 }
 
-// Number is a float that JSON can always write: NaN, +Inf and -Inf as text.
-type Number float64
+// number is a float that JSON can always write: NaN, +Inf and -Inf as text.
+type number float64
 
-// MarshalJSON writes a number, or a text for what is none.
-func (n Number) MarshalJSON() ([]byte, error) {
+func (n number) MarshalJSON() ([]byte, error) {
 	v := float64(n)
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return strconv.AppendQuote(nil, strconv.FormatFloat(v, 'g', -1, 64)), nil
 	}
 	return json.Marshal(v)
+}
+
+func (n *number) UnmarshalJSON(b []byte) error {
+	v, err := strconv.ParseFloat(strings.Trim(string(b), `"`), 64)
+	if err != nil {
+		return fault.Wrap(fault.Invalid, "value", err, "a number or NaN, +Inf, -Inf is wanted")
+	}
+	*n = number(v)
+	return nil
+}
+
+// plainMetric is a MetricRow without its methods.
+type plainMetric MetricRow
+
+// metricJSON puts a number before the Value of a row.
+type metricJSON struct {
+	*plainMetric
+	Value number `json:"value"`
+}
+
+// MarshalJSON writes the row with its keys as they stand in the struct.
+func (m MetricRow) MarshalJSON() ([]byte, error) {
+	return json.Marshal(metricJSON{(*plainMetric)(&m), number(m.Value)})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (m *MetricRow) UnmarshalJSON(b []byte) error {
+	x := metricJSON{plainMetric: (*plainMetric)(m)}
+	err := json.Unmarshal(b, &x)
+	m.Value = float64(x.Value)
+	return err
 }
 
 func traceRow(t *backend.Trace) TraceRow {

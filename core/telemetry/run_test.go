@@ -232,6 +232,10 @@ func TestRowsAreAlwaysJSON(t *testing.T) {
 		if err != nil || fail != nil || !strings.Contains(string(b), `"value":"-Inf"`) {
 			t.Errorf("%s, %v, %v", b, err, fail)
 		}
+		var again MetricRow
+		if err := json.Unmarshal(b, &again); err != nil || again.Value != m.Value {
+			t.Errorf("%s reads as %v, %v", b, again.Value, err)
+		}
 	}
 	for s, err := range q.Spans(t.Context(), backend.Filter{}) {
 		b, fail := json.Marshal(s)
