@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 	"time"
 
@@ -189,15 +190,18 @@ func (r *Run) addAttrs(attrs []run.Attr) {
 	if r.full(48 * len(attrs)) {
 		return
 	}
-	for i := range attrs {
-		a := &attrs[i]
-		text := a.Value.Str
-		if len(text) > maxText {
-			text = cut(text)
+	from, text := len(r.attrs), 0
+	r.attrs = slices.Grow(r.attrs, len(attrs))[:from+len(attrs)]
+	dst := r.attrs[from:]
+	for i := range dst {
+		a, v := &dst[i], &attrs[i].Value
+		a.Key, a.Kind, a.Num, a.Str = attrs[i].Key, backend.Kind(v.Kind), v.Num, v.Str
+		if len(v.Str) > maxText {
+			a.Str = cut(v.Str)
 		}
-		r.size += len(text)
-		r.attrs = append(r.attrs, backend.Attr{Key: a.Key, Kind: backend.Kind(a.Value.Kind), Num: a.Value.Num, Str: text})
+		text += len(a.Str)
 	}
+	r.size += text
 }
 
 func (r *Run) copied(attrs []run.Attr) []backend.Attr {
