@@ -97,6 +97,7 @@ func (x *exporter) add(r *Run) {
 	x.queueBytes.Add(-int64(r.size))
 	if len(x.queue)*10 < cap(x.queue)*8 {
 		x.warned.Store(false)
+		x.dropping.Store(false)
 	}
 	if len(x.runs) == 0 {
 		x.due = time.Now().Add(linger)

@@ -2,7 +2,9 @@ package telemetry
 
 import (
 	"context"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,11 +143,11 @@ func TestRepeatsUntilTheBackendIsBack(t *testing.T) {
 func TestFullQueueDropsAndCounts(t *testing.T) {
 	cfg := Defaults()
 	cfg.MaxQueueSize, cfg.BufferSize = 10, 1
-	gate := make(chan struct{})
-	f := &faulty{gate: gate}
+	f := &faulty{}
 	synctest.Test(t, func(t *testing.T) {
 		f.gate = make(chan struct{})
-		r, err := New(cfg, f, Options{})
+		var log strings.Builder
+		r, err := New(cfg, f, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,6 +158,9 @@ func TestFullQueueDropsAndCounts(t *testing.T) {
 		}
 		if s := r.Stats(); s.Waiting != 10 || s.Dropped != 15 || s.DroppedByReason["queue_full"] != 15 || s.WaitingBytes <= 0 {
 			t.Errorf("stats %+v, want 10 waiting and 15 dropped", s)
+		}
+		if n, m := strings.Count(log.String(), "nearly full"), strings.Count(log.String(), "being dropped"); n != 1 || m != 1 {
+			t.Errorf("one warning a crossing is wanted:\n%s", log.String())
 		}
 		close(f.gate)
 		if err := r.Close(t.Context()); err != nil {

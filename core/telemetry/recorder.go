@@ -66,6 +66,7 @@ type Recorder struct {
 	traces     atomic.Int64
 	sampledOut atomic.Int64
 	warned     atomic.Bool // the queue passed 90 % and has not yet fallen below
+	dropping   atomic.Bool // likewise, when something was dropped
 	counts     counts
 }
 

@@ -55,14 +55,14 @@ func (r *Recorder) Stats() Stats {
 	return s
 }
 
-// drop counts n lost traces, and warns at the first of a reason.
+// drop counts n lost traces, and warns at the first until the queue is well below
+// its bound again.
 func (r *Recorder) drop(reason string, n int) {
 	r.counts.mu.Lock()
-	first := r.counts.reasons[reason] == 0
 	r.counts.reasons[reason] += int64(n)
 	r.counts.s.Dropped += int64(n)
 	r.counts.mu.Unlock()
-	if first {
+	if !r.dropping.Swap(true) {
 		r.log.Warn("telemetry is being dropped", "reason", reason)
 	}
 }

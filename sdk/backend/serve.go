@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -145,7 +146,9 @@ func (s *server) Query(r *proto.QueryRequest, stream proto.Backend_QueryServer) 
 	}
 	var f Filter
 	if len(r.QueryJson) > 0 {
-		if err := json.Unmarshal(r.QueryJson, &f); err != nil {
+		d := json.NewDecoder(bytes.NewReader(r.QueryJson))
+		d.DisallowUnknownFields() // a condition that is not understood must not widen the answer
+		if err := d.Decode(&f); err != nil {
 			return fault.Wrap(fault.Invalid, "query_json", err, "read the filter")
 		}
 	}
