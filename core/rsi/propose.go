@@ -92,7 +92,7 @@ func tunablesOf(ctx context.Context, c Catalog, l *graph.Locked, frozen map[stri
 
 // maxTogether is how many tunables one search takes on: beyond it the runs that
 // cycles can afford say little about each.
-const maxTogether = 12
+const maxTogether = 24
 
 // Tuner proposes to search the declared tunables of a graph: of several nodes
 // together, because what is best for one depends on the others, those that hold
@@ -101,7 +101,7 @@ type Tuner struct{}
 
 var _ Proposer = Tuner{}
 
-// Propose returns one hypothesis for up to 12 tunables, more when there are more.
+// Propose returns one hypothesis for up to 24 tunables, more when there are more.
 // A node's tunables stay together. Earlier winners are tried first.
 func (Tuner) Propose(ctx context.Context, s *Situation) ([]*Hypothesis, error) {
 	all, err := tunablesOf(ctx, s.Catalog, s.Base, s.Frozen)

@@ -14,7 +14,7 @@ import (
 // The limits of choosing. More runs than maxSearchRuns change little; the shares
 // of time and cost leave the rest for confirming.
 const (
-	maxSearchRuns = 2000
+	maxSearchRuns = 3000
 	searchShare   = .6
 )
 
