@@ -102,7 +102,9 @@ func New(cfg Config, w backend.Writer, opts Options) (*Recorder, error) {
 	if cfg.EnableMetrics {
 		r.derive |= backend.DeriveMetrics
 	}
-	r.pool.New = func() any { return &Run{rec: r} }
+	r.pool.New = func() any {
+		return &Run{rec: r, t: backend.Trace{Spans: make([]backend.Span, 0, 16)}, attrs: make([]backend.Attr, 0, 96)}
+	}
 	r.queue = make(chan *Run, cfg.MaxQueueSize)
 	r.flushes = make(chan flushRequest)
 	r.counts.reasons = map[string]int64{}
