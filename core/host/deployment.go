@@ -24,7 +24,7 @@ type deployment struct {
 	profile *profile
 
 	nodes   []*wasmhost.Node
-	modules []*wasmhost.Module
+	modules []*module
 	users   atomic.Int64
 	freed   sync.Once
 }
@@ -54,7 +54,7 @@ func (d *deployment) free() {
 			n.Close()
 		}
 		for _, m := range d.modules {
-			m.Release()
+			m.release()
 		}
 	})
 }
@@ -134,7 +134,7 @@ func (h *Host) node(ctx context.Context, d *deployment, spec *graph.Node, lock g
 			}
 		}
 	}
-	n, err := h.nodes.Node(ctx, m, ns)
+	n, err := h.nodes.Node(ctx, m.Module, ns)
 	if err != nil {
 		return nil, fault.Wrap("", path, err, "open node")
 	}
@@ -142,8 +142,15 @@ func (h *Host) node(ctx context.Context, d *deployment, spec *graph.Node, lock g
 	return n, nil
 }
 
-// module admits the stored module with this digest.
-func (h *Host) module(ctx context.Context, digest string) (*wasmhost.Module, error) {
+// module admits the stored module with this digest. Its bytes are read and
+// verified only when no deployment holds it yet. Release the module.
+func (h *Host) module(ctx context.Context, digest string) (*module, error) {
+	h.admitting.Lock()
+	defer h.admitting.Unlock()
+	if m := h.admitted[digest]; m != nil {
+		m.refs++
+		return m, nil
+	}
 	info, err := h.store.Module(ctx, digest)
 	if err != nil {
 		return nil, err
@@ -152,7 +159,30 @@ func (h *Host) module(ctx context.Context, digest string) (*wasmhost.Module, err
 	if err != nil {
 		return nil, err
 	}
-	return h.nodes.Admit(wasm, info.Trusted)
+	admitted, err := h.nodes.Admit(wasm, info.Trusted)
+	if err != nil {
+		return nil, err
+	}
+	m := &module{Module: admitted, host: h, digest: digest, refs: 1}
+	h.admitted[digest] = m
+	return m, nil
+}
+
+// module is an admitted module and how many deployments and scorers use it.
+type module struct {
+	*wasmhost.Module
+	host   *Host
+	digest string
+	refs   int // guarded by host.admitting
+}
+
+func (m *module) release() {
+	m.host.admitting.Lock()
+	defer m.host.admitting.Unlock()
+	if m.refs--; m.refs == 0 {
+		delete(m.host.admitted, m.digest)
+		m.Release()
+	}
 }
 
 // policy returns the stored policy of a graph, nil when there is none.

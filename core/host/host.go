@@ -34,6 +34,9 @@ type Host struct {
 
 	apply sync.Mutex // serialises changes of what is served
 
+	admitting sync.Mutex         // guards admitted
+	admitted  map[string]*module // by digest, while something uses them
+
 	mu       sync.Mutex // guards the fields below
 	profiles map[string]*profile
 	pinned   map[string]*deployment // versions that are not active but were asked for
@@ -57,7 +60,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, log: cfg.Logger, store: s, profiles: map[string]*profile{}, pinned: map[string]*deployment{}}
+	h := &Host{cfg: cfg, log: cfg.Logger, store: s, profiles: map[string]*profile{}, pinned: map[string]*deployment{}, admitted: map[string]*module{}}
 	h.models = &models{host: h}
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(err, h.Close(ctx))

@@ -100,7 +100,7 @@ func (t *tap) Observe(o *run.Observation) {
 type scorer struct {
 	name   string
 	node   *wasmhost.Node
-	module *wasmhost.Module
+	module *module
 }
 
 var _ rsi.Scorer = (*scorer)(nil)
@@ -115,9 +115,9 @@ func (h *Host) scorer(ctx context.Context, s graph.Scorer) (*scorer, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := h.nodes.Node(ctx, m, wasmhost.NodeSpec{Type: lock.Type, Config: s.Config, Timeout: time.Duration(h.cfg.Nodes.Timeout)})
+	n, err := h.nodes.Node(ctx, m.Module, wasmhost.NodeSpec{Type: lock.Type, Config: s.Config, Timeout: time.Duration(h.cfg.Nodes.Timeout)})
 	if err != nil {
-		m.Release()
+		m.release()
 		return nil, err
 	}
 	return &scorer{name: lock.Type, node: n, module: m}, nil
@@ -125,7 +125,7 @@ func (h *Host) scorer(ctx context.Context, s graph.Scorer) (*scorer, error) {
 
 func (s *scorer) close() {
 	s.node.Close()
-	s.module.Release()
+	s.module.release()
 }
 
 func (s *scorer) Name() string { return s.name }
