@@ -32,6 +32,7 @@ type Health struct {
 	Version string `json:"version"`
 	DataDir string `json:"data_dir"`
 	PID     int    `json:"pid"`
+	Runs    int64  `json:"runs"` // requests for a run that are under way
 }
 
 // Document is a graph to lint or apply, with its policy when there is one. File

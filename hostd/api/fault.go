@@ -38,10 +38,8 @@ func ErrorOf(err error) *Error {
 	}
 	e := &Error{Kind: fault.KindOf(err), Hint: fault.HintOf(err), Message: err.Error()}
 	if f, ok := err.(*fault.Error); ok {
-		e.Op, e.Path, e.Message = f.Op, f.Path, f.Msg
-		if f.Err != nil {
-			e.Message += ": " + f.Err.Error()
-		}
+		// What is left without operation and path is the message.
+		e.Op, e.Path, e.Message = f.Op, f.Path, (&fault.Error{Msg: f.Msg, Err: f.Err}).Error()
 	}
 	return e
 }

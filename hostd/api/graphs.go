@@ -10,7 +10,8 @@ import (
 )
 
 func (s *server) health(http.ResponseWriter, *http.Request) (any, error) {
-	return Health{Status: "ok", Version: s.opts.Version, DataDir: s.host.Store().Dir(), PID: os.Getpid()}, nil
+	return Health{Status: "ok", Version: s.opts.Version, DataDir: s.host.Store().Dir(), PID: os.Getpid(),
+		Runs: s.runs.Load()}, nil
 }
 
 func (s *server) lint(w http.ResponseWriter, r *http.Request) (any, error) {

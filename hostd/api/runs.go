@@ -24,6 +24,8 @@ func (s *server) run(w http.ResponseWriter, r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
+	s.runs.Add(1)
+	defer s.runs.Add(-1)
 	res, err := s.host.Run(r.Context(), req)
 	if err != nil && res == nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/sparkrsi/spark/core/host"
 	"github.com/sparkrsi/spark/sdk/fault"
@@ -25,6 +26,7 @@ type server struct {
 	host *host.Host
 	opts Options
 	mux  *http.ServeMux
+	runs atomic.Int64 // under way
 }
 
 // New returns the handler that serves h. It asks for no token: see Guard. Panics

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"iter"
 	"net/http"
 	"net/url"
@@ -104,10 +105,16 @@ func filter(q url.Values) (f backend.Filter, err error) {
 		}
 	}
 	stamp := func(t *time.Time) func(string) error {
-		return func(v string) (err error) { *t, err = time.Parse(time.RFC3339Nano, v); return err }
+		return func(v string) (err error) {
+			*t, err = time.Parse(time.RFC3339Nano, v)
+			if year := t.Year(); err == nil && (year < 1970 || year > 2261) { // what nanoseconds in an int64 reach
+				err = errors.New("out of range")
+			}
+			return err
+		}
 	}
-	read("from", "a time such as 2026-01-31T12:00:00Z", stamp(&f.From))
-	read("to", "a time such as 2026-01-31T12:00:00Z", stamp(&f.To))
+	read("from", "a time such as 2026-01-31T12:00:00Z, before 2262", stamp(&f.From))
+	read("to", "a time such as 2026-01-31T12:00:00Z, before 2262", stamp(&f.To))
 	read("min_ms", "a number", func(v string) (err error) { f.MinMillis, err = strconv.ParseFloat(v, 64); return err })
 	read("newest", "true or false", func(v string) (err error) { f.Newest, err = strconv.ParseBool(v); return err })
 	read("limit", "a whole number", func(v string) (err error) { f.Limit, err = strconv.Atoi(v); return err })

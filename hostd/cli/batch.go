@@ -86,9 +86,12 @@ func (a *app) runBatch(ctx context.Context, b batch) (err error) {
 		if err != nil {
 			return fault.Wrap(fault.Invalid, b.out, err, "write the results").(*fault.Error).WithHint("name a file that can be written with --out")
 		}
-		buf := bufio.NewWriter(f)
-		defer func() { err = errors.Join(err, buf.Flush(), f.Close()) }()
-		out = buf
+		defer func() {
+			if closing := f.Close(); closing != nil && err == nil {
+				err = fault.Wrap(fault.Internal, b.out, closing, "write the results")
+			}
+		}()
+		out = f // a line a write, so that the file can be followed
 	}
 	return a.with(ctx, func(c *api.Client) error {
 		// A graph that is not there would fail every run alike.
@@ -112,6 +115,7 @@ func (a *app) runBatch(ctx context.Context, b batch) (err error) {
 func (a *app) runAll(ctx context.Context, c *api.Client, b batch, examples []example, out io.Writer) (*batchResult, error) {
 	total := len(examples) * b.repeat
 	p := a.progress()
+	p.what, p.last = "runs", time.Now() // a short batch needs no progress
 	defer p.done()
 	r := &batchResult{Graph: b.graph, Versions: map[string]int{}}
 	var mu sync.Mutex // guards r, times, out and p
@@ -137,7 +141,7 @@ func (a *app) runAll(ctx context.Context, c *api.Client, b batch, examples []exa
 		if err == nil {
 			_, err = out.Write(append(line, '\n'))
 		}
-		return err
+		return fault.Wrap(fault.Internal, b.out, err, "write the results")
 	}
 	start := time.Now()
 	g, gctx := errgroup.WithContext(ctx)

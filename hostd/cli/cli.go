@@ -33,9 +33,16 @@ type Config struct {
 // returns the exit status: 0, 1 for a failure, 2 for what the caller must mend.
 // The first interrupt cancels what is under way, the second ends the process.
 func Main(c Config, args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(1)
+	}()
 	return Run(ctx, c, args)
 }
 

@@ -205,6 +205,9 @@ func relative(err error, d api.Document, args []string) error {
 		return err
 	}
 	c := *f
+	if c.Hint == "" && c.Kind == fault.Invalid {
+		c.Hint = "`spark graph lint " + args[0] + "` lists every finding"
+	}
 	for i, abs := range []string{d.GraphFile, d.PolicyFile} {
 		if abs != "" && i < len(args) {
 			c.Path, c.Msg = strings.ReplaceAll(c.Path, abs, args[i]), strings.ReplaceAll(c.Msg, abs, args[i])
@@ -227,7 +230,7 @@ func (a *app) listCommand() *cobra.Command {
 						fmt.Fprintln(w, "no graphs; `spark graph apply FILE` adds one")
 						return
 					}
-					t := newTable("GRAPH", "VERSION", "NODES ", "AUTHOR", "ACTIVE SINCE ITS STORING")
+					t := newTable("GRAPH", "VERSION", "NODES ", "AUTHOR", "STORED")
 					for _, g := range list {
 						t.row(g.Graph, g.Version, fmt.Sprint(g.Nodes), g.Author, stamp(g.Created))
 					}

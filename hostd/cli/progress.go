@@ -12,9 +12,8 @@ import (
 // on a terminal, otherwise a plain line now and then. It is used by one goroutine
 // at a time.
 type progress struct {
-	w     io.Writer
-	live  bool
-	quiet bool // only on a terminal
+	w    io.Writer
+	live bool
 
 	what  string
 	last  time.Time

@@ -39,8 +39,8 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	if e.Op == "" {
 		e.Op = strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()), " ")
 	}
-	if e.Kind == fault.Cancelled && e.Message == "" {
-		e.Message = "interrupted"
+	if e.Kind == fault.Cancelled && cmd.Context().Err() != nil {
+		e.Path, e.Message, e.Hint = "", "interrupted", ""
 	}
 	if a.json() && !written {
 		a.printJSON(map[string]any{"error": e})

@@ -24,7 +24,7 @@ file, - for standard input; without --input it is null.
 
 A line of --inputs is an input, or an example of a dataset: an object with "id" and
 "input". --out writes one JSON line for each run, in the order of their ends.
-The exit status is 1 when a run failed.`,
+The exit status is 1 when a run failed, 2 when a node refused the input.`,
 		Example: `  spark run search --input '{"question": "read a whole file"}'
   spark run search@1.0.0 --input @question.json -o json
   spark run search --inputs questions.jsonl --repeat 3 --concurrency 4 --out answers.jsonl`,

@@ -39,7 +39,7 @@ func (l *loader) complete(c *Config, path string) {
 		}
 	}
 	t := &c.Telemetry
-	if len(t.Profiles) == 0 {
+	if len(t.Profiles) == 0 && t.Default != "off" {
 		t.Profiles = map[string]telemetry.Config{t.Default: telemetry.Defaults()}
 	}
 	if _, ok := t.Profiles[t.Default]; !ok && t.Default != "off" {

@@ -58,8 +58,8 @@ func (c *Config) Host() (host.Config, error) {
 	h := host.Config{DataDir: c.DataDir, Environment: c.Environment, Parallel: c.Parallel, Nodes: c.Nodes,
 		Telemetry: c.Telemetry.Profiles, DefaultProfile: c.Telemetry.Default, Models: map[string]host.Model{}}
 	if _, ok := h.Telemetry["off"]; !ok && h.DefaultProfile == "off" {
-		h.Telemetry = maps.Clone(h.Telemetry)
-		h.Telemetry["off"] = telemetry.Config{}
+		h.Telemetry = map[string]telemetry.Config{"off": {}}
+		maps.Copy(h.Telemetry, c.Telemetry.Profiles)
 	}
 	for name, m := range c.Models {
 		raw, err := json.Marshal(m.Config)

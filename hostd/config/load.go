@@ -78,12 +78,12 @@ var program = []string{"SPARK_CONFIG", "SPARK_OUTPUT", "SPARK_NO_COLOR"}
 
 // settings returns the variables that set something. One whose name begins like
 // no setting belongs to another program that uses the same prefix, unless it is
-// near enough to a setting to be a slip.
+// near enough to a setting to be a slip. An empty variable is as good as none.
 func settings(environ []string) []string {
 	known := fields(reflect.TypeFor[Config]())
 	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
-		name, _, _ := strings.Cut(kv, "=")
-		if slices.Contains(program, name) || !strings.HasPrefix(name, EnvPrefix) {
+		name, value, _ := strings.Cut(kv, "=")
+		if value == "" || slices.Contains(program, name) || !strings.HasPrefix(name, EnvPrefix) {
 			return true
 		}
 		first, _, _ := strings.Cut(strings.ToLower(strings.TrimPrefix(name, EnvPrefix)), "__")
