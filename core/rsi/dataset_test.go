@@ -85,7 +85,7 @@ func TestSplitFollowsTheSeed(t *testing.T) {
 		s, c, _ := split(make([]Example, 60), graph.RSI{}, rand.New(rand.NewPCG(seed, 0)))
 		return fmt.Sprint(s, c)
 	}
-	if at(1) != at(1) || at(1) == at(2) {
+	if first := at(1); first != at(1) || first == at(2) {
 		t.Error("the split does not follow its seed")
 	}
 }
