@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,9 +120,12 @@ func (p *Printer) Result(r *Result) {
 	p.printf("Swap: %d requests came meanwhile, %d answered by %s and %d by the version after it; %d failed, %d mixed (%d compared).\n",
 		s.Requests, s.Before, r.VersionBefore, s.After, s.Failed, s.Mixed, s.Checked)
 	p.printf("\nThe data lies in %s. Look at it with:\n", r.DataDir)
-	for _, c := range []string{"graph versions docsearch", "graph diff docsearch@" + r.VersionBefore + " docsearch@" + r.VersionAfter,
-		"telemetry stats", "telemetry traces --graph docsearch --limit 5", "rsi analyze docsearch",
-		`run docsearch --input '{"question": "copy from a reader to a writer"}'`} {
+	commands := []string{"graph versions docsearch", "telemetry stats", "telemetry traces --graph docsearch --newest --limit 5",
+		"rsi analyze docsearch@" + r.VersionBefore, `run docsearch --input '{"question": "copy from a reader to a writer"}'`}
+	if r.Improved {
+		commands = slices.Insert(commands, 1, "graph diff docsearch@"+r.VersionBefore+" "+r.VersionAfter)
+	}
+	for _, c := range commands {
 		p.printf("  spark --data-dir %s %s\n", r.DataDir, c)
 	}
 }
