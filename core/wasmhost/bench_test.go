@@ -135,7 +135,7 @@ func startRaw(b *testing.B, cfg wazero.RuntimeConfig, wasm []byte) api.Module {
 // BenchmarkHostCall is one call of a guest that makes 1000 host calls, so a
 // nanosecond here is a picosecond a call.
 func BenchmarkHostCall(b *testing.B) {
-	h := openHost(b, Config{})
+	h := openHost(b, Config{MaxEventsPerSpan: 1000})
 	calls := func(imp asmImport, args []byte, drop bool) *asm {
 		code := cat(c32(1000), []byte{opLocalSet, 2, opLoop, blockVoid}, args, callTo(0))
 		if drop {
@@ -146,11 +146,21 @@ func BenchmarkHostCall(b *testing.B) {
 		return newGuest(code, vec([]byte{1, typeI32}), imp)
 	}
 	key := cat(c32(inputAt), c32(1))
+	four := []byte{typeI32, typeI32, typeI32, typeI32}
+	// record calls a function with the key 1 and the document doc, which lies in
+	// memory.
+	record := func(name, doc string) *asm {
+		a := calls(asmImport{name: name, params: four}, cat(key, c32(64), c32(int32(len(doc)))), false)
+		a.data = [][]byte{cat([]byte{0}, c32(64), []byte{opEnd}, sized([]byte(doc)))}
+		return a
+	}
 	for name, a := range map[string]*asm{
-		"now":       calls(asmImport{name: abi.Now, results: long}, nil, true),
-		"state_get": calls(asmImport{name: abi.StateGet, params: two, results: one}, key, true),
-		"span_attr": calls(asmImport{name: abi.SpanAttr, params: []byte{typeI32, typeI32, typeI32, typeI32}}, cat(key, key), false),
-		"log":       calls(asmImport{name: abi.Log, params: []byte{typeI32, typeI32, typeI32}}, cat(c32(1), key), false),
+		"now":              calls(asmImport{name: abi.Now, results: long}, nil, true),
+		"state_get":        calls(asmImport{name: abi.StateGet, params: two, results: one}, key, true),
+		"span_attr/number": record(abi.SpanAttr, "7.25"),
+		"span_attr/string": record(abi.SpanAttr, `"a short text"`),
+		"event":            record(abi.Event, `{"path":"a/b","size":17,"ok":true}`),
+		"log":              calls(asmImport{name: abi.Log, params: []byte{typeI32, typeI32, typeI32}}, cat(c32(1), key), false),
 	} {
 		n := handNode(b, h, a, 0)
 		b.Run(name, func(b *testing.B) {

@@ -2,7 +2,6 @@ package wasmhost
 
 import (
 	"bytes"
-	"encoding/json"
 	"io"
 	"math"
 	"strings"
@@ -18,6 +17,7 @@ const (
 	maxName       = 128
 	maxText       = 4 << 10
 	maxEventAttrs = 32
+	maxEventDoc   = 64 << 10 // attributes of an event as they come: reading them cannot be interrupted
 )
 
 // clip returns at most n bytes of s as valid UTF-8, cut at a character.
@@ -91,68 +91,18 @@ func (in *instance) spanAttr(key, value []byte) {
 		in.call.dropped++
 		return
 	}
-	var v any
-	dec := json.NewDecoder(bytes.NewReader(value))
-	dec.UseNumber()
-	if len(value) > 2*maxText || dec.Decode(&v) != nil {
-		in.call.dropped++
+	if !in.fits(&in.call.attrs) {
 		return
 	}
-	a, ok := attr(clip(key, maxName), v)
+	a, ok := run.Attr{}, false
+	if len(value) <= 2*maxText {
+		a, ok = attr(clip(key, maxName), value)
+	}
 	if !ok {
 		in.call.dropped++
 		return
 	}
-	if in.fits(&in.call.attrs) {
-		in.call.trail.Attrs = append(in.call.trail.Attrs, a)
-	}
-}
-
-// attr returns a JSON scalar as an attribute, false for null and for what is
-// none.
-func attr(key string, v any) (run.Attr, bool) {
-	switch v := v.(type) {
-	case string:
-		return run.String(key, clip([]byte(v), maxText)), true
-	case bool:
-		return run.Bool(key, v), true
-	case json.Number:
-		if n, err := v.Int64(); err == nil {
-			return run.Int(key, n), true
-		}
-		if f, err := v.Float64(); err == nil {
-			return run.Float(key, f), true
-		}
-	}
-	return run.Attr{}, false
-}
-
-// readAttrs returns the scalars of a JSON object in their order and how many
-// others it has; a malformed rest counts as one.
-func readAttrs(doc []byte) (attrs []run.Attr, lost int) {
-	if len(doc) == 0 {
-		return nil, 0
-	}
-	dec := json.NewDecoder(bytes.NewReader(doc))
-	dec.UseNumber()
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, 1
-	}
-	for dec.More() {
-		key, err := dec.Token()
-		var v any
-		if err != nil || dec.Decode(&v) != nil {
-			return attrs, lost + 1
-		}
-		name, _ := key.(string)
-		a, ok := attr(clip([]byte(name), maxName), v)
-		if !ok || len(attrs) == maxEventAttrs {
-			lost++
-			continue
-		}
-		attrs = append(attrs, a)
-	}
-	return attrs, lost
+	in.call.trail.Attrs = append(in.call.trail.Attrs, a)
 }
 
 // lines is a guest's standard output or error as log lines.
