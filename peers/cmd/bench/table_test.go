@@ -10,7 +10,7 @@ BenchmarkTen/eino-2    100   80000 ns/op   42.5 allocs/step   5000 cpu-ns/step  
 BenchmarkTen/wasm-telemetry-2    100   80000 ns/op   1.5 allocs/step   3000 cpu-ns/step   4000 ns/step
 BenchmarkGuest-2    100   80000 ns/op   1 allocs/step   900 cpu-ns/step   1000 ns/step
 BenchmarkRecord/spark-2    10   1000000 ns/op   0.0 allocs/span   300 ns/span
-BenchmarkLoop-2    6   66 ns/op   169.9 max-gc-ms   51 max-overshoot-ms   3.67 max-stop-ms
+BenchmarkLoop/alone-2    6   66 ns/op   169.9 max-gc-ms   51 max-overshoot-ms   3.67 max-stop-ms
 PASS
 `
 
