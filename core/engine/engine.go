@@ -69,7 +69,7 @@ type Options struct {
 type Result struct {
 	Output     []byte // JSON; nil when the run failed
 	OutputNode string // the node whose output it is
-	Steps      int    // started steps; retries are not counted
+	Steps      int    // started steps; items of a foreach count, retries do not
 	Retries    int
 	Usage      run.Usage
 	Duration   time.Duration
@@ -86,7 +86,7 @@ type Result struct {
 // join any lies behind a fan-out, or an expression reads a node that may still
 // be running.
 func Run(ctx context.Context, p *Program, input []byte, o Options) (*Result, error) {
-	p.once.Do(func() { p.prep = prepare(p.Plan) })
+	p.once.Do(func() { p.prep = prepare(p, "") })
 	if len(p.Runners) != len(p.Plan.Nodes) {
 		return &Result{}, fault.New(fault.Internal, "", "program has %d runners for %d nodes", len(p.Runners), len(p.Plan.Nodes))
 	}
@@ -103,32 +103,32 @@ func Run(ctx context.Context, p *Program, input []byte, o Options) (*Result, err
 			GraphType: p.Plan.Type, Kind: run.Production, Started: x.start}
 		o.Info.TraceID = o.Info.ID
 	}
-	x.o, x.input, x.ctx, x.caller = o, input, ctx, ctx
+	x.o, x.top.input, x.top.ctx, x.caller = o, input, ctx, ctx
 	if limit := time.Duration(o.Limits.Time); limit > 0 {
-		x.ctx, x.cancel = context.WithTimeoutCause(ctx, limit, errRunTime)
+		x.top.ctx, x.cancel = context.WithTimeoutCause(ctx, limit, errRunTime)
 	}
 	x.observeRun(run.RunStarted, x.start, time.Time{}, nil, nil)
 	switch {
 	case !json.Valid(input):
-		x.fail(fault.New(fault.Invalid, "input", "the input of the run is not JSON"))
+		x.top.fail(fault.New(fault.Invalid, "input", "the input of the run is not JSON"))
 	case p.prep.endless && o.Limits.Steps == 0:
-		x.fail(fault.New(fault.Invalid, "limits.steps", "the graph has a cycle without a bound").
+		x.top.fail(fault.New(fault.Invalid, "limits.steps", "the graph has a cycle without a bound").
 			WithHint("set max_visits on one of its nodes, or limits.steps in the policy"))
 	default:
-		x.enter(p.Plan.Start, input, -1, x.start)
+		x.top.enter(p.Plan.Start, input, -1, 0, x.start)
 		x.loop()
 	}
 	res := &Result{Steps: x.steps, Retries: x.retries, Usage: x.usage}
-	if x.err == nil {
-		res.Output, res.OutputNode = x.output()
+	if x.top.err == nil {
+		res.Output, res.OutputNode = x.top.output()
 	}
-	if x.stop != nil {
-		x.stop(nil)
+	if x.top.stop != nil {
+		x.top.stop(nil)
 	}
 	if x.cancel != nil {
 		x.cancel()
 	}
-	err := x.err
+	err := x.top.err
 	end := time.Now()
 	res.Duration = end.Sub(x.start)
 	x.observeRun(run.RunFinished, x.start, end, res.Output, err)

@@ -2,12 +2,11 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
-	"github.com/sparkrsi/spark/core/graph"
 	"github.com/sparkrsi/spark/core/run"
 	"github.com/sparkrsi/spark/sdk/fault"
 )
@@ -21,97 +20,76 @@ var (
 // execution is one run. Its coordinating goroutine, the caller of Run, owns every
 // field; a step in flight owns its token until it comes back through results.
 // Executions are pooled with the memory they grew.
+//
+//	execution: queue, workers, limits, observer
+//	  top frame: joins, visits, outputs, state of the run's graph
+//	    frame of a nested graph, one for each step that runs it
 type execution struct {
 	p      *Program
-	prep   *prepared
 	o      Options
-	ctx    context.Context
-	caller context.Context         // as given to Run
-	cancel func()                  // nil until ctx holds resources
-	stop   context.CancelCauseFunc // stops running siblings; nil while none runs beside another
-	input  []byte
+	top    frame
+	caller context.Context // as given to Run
+	cancel func()          // nil until the context of top holds a timer
 	start  time.Time
 	now    time.Time // end of the step being processed
-	err    error     // the first failure; nothing starts after it
-
-	tokens  []int      // by node: ready, running or waiting for a retry
-	visits  []int      // by node: times entered
-	busy    []bool     // by node: a step runs or waits for its next attempt
-	outputs [][]byte   // by node: last output
-	ran     []bool     // by node: succeeded at least once
-	arrived [][][]byte // by edge: data that waits at a gathering node, oldest first
-	pending []int      // gathering nodes where data waits
-	live    bits       // nodes with a token or waiting data
 
 	ready    []*token // first in, first out, from head
 	head     int
-	backoff  []*token // waiting for their next attempt
+	backoff  []*token // waiting for the time at which they are due
 	inflight int
 	results  chan *token
 	free     []*token
+	nested   []*frame // running, without top
+	spare    []*frame
 
-	seq, last int // number of the next step; of the last finished one
-	lastNode  int // node of the last finished step
-	steps     int
-	retries   int
-	usage     run.Usage
-	state     state
-	random    *rand.Rand
-	matched   []int // scratch of routing
-	obs       run.Observation
-	lookup    func(string) []byte // output of a node by name
+	seq     int // number of the next step
+	last    int // number of the last finished one
+	steps   int
+	retries int
+	usage   run.Usage
+	random  *rand.Rand
+	matched []int // scratch of routing
+	obs     run.Observation
 }
 
-// token is one step from the moment its node can run.
+// token is one step from the moment its node can run. A step with foreach is one
+// token, and each of its items another.
 type token struct {
 	step    run.Step
 	trail   run.Trail
+	frame   *frame
 	node    int
 	after   int
+	depth   int       // steps on the longest way that led here
 	ready   time.Time // when it could have started
 	first   time.Time // start of the first attempt
 	end     time.Time // of the last attempt
 	due     time.Time // of the next attempt
-	calls   int       // model calls of earlier attempts
+	calls   int       // model calls that were counted
+	retries int       // of its items
 	output  []byte
 	err     error
-	refused error // the input could not be made
+	refused error  // the input could not be made
+	each    *group // the step has foreach
+	group   *group // the token is an item of it
+	up      *token // the step that the item belongs to
+	stop    context.CancelCauseFunc
 }
 
 func newExecution(p *Program) *execution {
-	n := len(p.Plan.Nodes)
-	x := &execution{p: p, prep: p.prep, tokens: make([]int, n), visits: make([]int, n), busy: make([]bool, n), outputs: make([][]byte, n),
-		ran: make([]bool, n), arrived: make([][][]byte, len(p.Plan.Edges)), live: newBits(n)}
-	x.lookup = func(name string) []byte {
-		if i, ok := x.prep.index[name]; ok {
-			return x.outputs[i]
-		}
-		return nil
-	}
+	x := &execution{p: p}
+	x.top.init(x, p.prep)
 	return x
 }
 
 // reset forgets the run and keeps the memory.
 func (x *execution) reset() {
-	clear(x.tokens)
-	clear(x.visits)
-	clear(x.busy)
-	clear(x.outputs)
-	clear(x.ran)
-	clear(x.live)
-	for i := range x.arrived {
-		clear(x.arrived[i])
-		x.arrived[i] = x.arrived[i][:0]
-	}
-	for _, t := range x.ready[x.head:] {
-		x.recycle(t)
-	}
+	x.top.reset()
 	clear(x.ready)
-	x.ready, x.head, x.pending = x.ready[:0], 0, x.pending[:0]
-	x.o, x.ctx, x.caller, x.cancel, x.stop, x.input, x.err = Options{}, nil, nil, nil, nil, nil, nil
+	x.ready, x.head = x.ready[:0], 0
+	x.o, x.caller, x.cancel = Options{}, nil, nil
 	x.seq, x.last, x.steps, x.retries, x.usage, x.random = 0, 0, 0, 0, run.Usage{}, nil
 	x.obs = run.Observation{}
-	x.state.reset()
 }
 
 func (x *execution) newToken() *token {
@@ -130,63 +108,32 @@ func (x *execution) recycle(t *token) {
 	x.free = append(x.free, t)
 }
 
-// enter makes node ready to run on data, once.
-func (x *execution) enter(node int, data []byte, after int, at time.Time) {
-	if x.err != nil {
-		return
-	}
-	pn := &x.p.Plan.Nodes[node]
-	if most := pn.Spec.MaxVisits; most > 0 && x.visits[node] >= most {
-		x.fail(fault.New(fault.Limit, x.prep.paths[node], "visit %d, max_visits is %d", x.visits[node]+1, most).
-			WithHint("raise max_visits, or make a condition leave the cycle earlier"))
-		return
-	}
-	t := x.newToken()
-	t.node, t.after, t.ready = node, after, at
-	t.step = run.Step{Info: x.o.Info, Node: pn.Spec.Name, Visit: x.visits[node], Input: data, State: &x.state, Trail: &t.trail}
-	x.visits[node]++
-	if pn.Input != nil {
-		in, err := pn.Input.Value(x.scope(data))
-		if err != nil {
-			t.refused = fault.Wrap("", x.prep.paths[node]+".input", err, "")
-		}
-		t.step.Input = in
-	}
-	x.tokens[node]++
-	x.mark(node)
-	x.ready = append(x.ready, t)
-}
-
-func (x *execution) scope(output []byte) graph.Scope {
-	return graph.Scope{Input: x.input, Output: output, Nodes: x.lookup, State: &x.state, Info: x.o.Info}
-}
-
 // loop runs steps until none is left. A step that is alone runs on this
 // goroutine; several run on goroutines of their own.
 func (x *execution) loop() {
 	for {
-		for x.err == nil && x.inflight < x.o.Parallel {
+		for x.inflight < x.o.Parallel {
 			t := x.next()
 			if t == nil {
 				break
 			}
-			if !x.begin(t) {
-				x.recycle(t)
-				break
-			}
-			if x.o.Parallel == 1 || x.inflight == 0 && len(x.ready) == 0 && len(x.backoff) == 0 {
-				x.attempt(x.ctx, t)
+			switch {
+			case !x.begin(t):
+			case t.each != nil:
+				x.expand(t)
+			case t.frame.prep.nested[t.node] != nil:
+				x.descend(t)
+			case x.o.Parallel == 1 || x.inflight == 0 && len(x.ready) == 0 && len(x.backoff) == 0:
+				x.attempt(t.frame.ctx, t)
 				x.finish(t)
-				continue
+			default:
+				x.dispatch(t)
 			}
-			x.dispatch(t)
 		}
-		switch {
-		case x.inflight > 0 || x.err == nil && len(x.backoff) > 0:
-			x.wait()
-		case x.err != nil || !x.unlock():
+		if x.inflight == 0 && len(x.backoff) == 0 {
 			return
 		}
+		x.wait()
 	}
 }
 
@@ -195,10 +142,12 @@ func (x *execution) loop() {
 func (x *execution) next() *token {
 	for i := x.head; i < len(x.ready); i++ {
 		t := x.ready[i]
-		if x.busy[t.node] && t.step.Attempt == 0 {
-			continue
+		if t.group == nil {
+			if t.frame.busy[t.node] && t.step.Attempt == 0 {
+				continue
+			}
+			t.frame.busy[t.node] = true
 		}
-		x.busy[t.node] = true
 		copy(x.ready[x.head+1:], x.ready[x.head:i])
 		x.ready[x.head] = nil
 		if x.head++; x.head == len(x.ready) {
@@ -209,129 +158,160 @@ func (x *execution) next() *token {
 	return nil
 }
 
-// begin numbers a step, or fails the run when it may not start another.
+// begin numbers a step, or fails the run and drops the step when it may not
+// start another.
 func (x *execution) begin(t *token) bool {
-	if x.ctx.Err() != nil {
-		x.fail(x.ended())
+	if f := t.frame.ended(); f != nil {
+		f.fail(f.why())
+		x.drop(t)
 		return false
 	}
 	if t.step.Attempt > 0 {
 		return true
 	}
 	if most := x.o.Limits.Steps; most > 0 && x.steps >= most {
-		x.fail(fault.New(fault.Limit, "limits.steps", "the run needs more than %d steps", most).
+		x.top.fail(fault.New(fault.Limit, "limits.steps", "the run needs more than %d steps", most).
 			WithHint("raise limits.steps in the policy"))
+		x.drop(t)
 		return false
 	}
-	t.step.Seq = x.seq
-	x.seq++
 	x.steps++
+	if t.group == nil {
+		t.step.Seq = x.seq
+		x.seq++
+	}
 	return true
 }
 
 // dispatch runs a step on a goroutine of its own.
 func (x *execution) dispatch(t *token) {
-	if x.stop == nil {
-		x.ctx, x.stop = context.WithCancelCause(x.ctx)
-	}
+	x.top.cancellable()
 	if cap(x.results) < x.o.Parallel {
 		x.results = make(chan *token, x.o.Parallel)
 	}
 	x.inflight++
-	go func(ctx context.Context, results chan<- *token) {
+	ctx := t.frame.ctx
+	if t.group != nil {
+		ctx, t.stop = context.WithCancelCause(ctx)
+		t.group.running = append(t.group.running, t)
+	}
+	go func(results chan<- *token) {
 		x.attempt(ctx, t)
 		results <- t
-	}(x.ctx, x.results)
+	}(x.results)
 }
 
-// wait processes what comes next: a finished step, or the end of a backoff.
+// wait processes what comes next: a finished step, the end of a backoff, or the
+// end of a graph's time while its steps wait.
 func (x *execution) wait() {
-	if x.err != nil || len(x.backoff) == 0 {
-		t := <-x.results
-		x.inflight--
-		x.finish(t)
+	if len(x.backoff) == 0 {
+		x.take(<-x.results)
 		return
 	}
-	next := x.backoff[0]
+	due := x.backoff[0].due
 	for _, t := range x.backoff[1:] {
-		if t.due.Before(next.due) {
-			next = t
+		if t.due.Before(due) {
+			due = t.due
 		}
 	}
-	timer := time.NewTimer(time.Until(next.due))
+	for _, f := range x.nested {
+		if at, ok := f.ctx.Deadline(); ok && at.Before(due) {
+			due = at
+		}
+	}
+	timer := time.NewTimer(time.Until(due))
 	defer timer.Stop()
 	select {
 	case t := <-x.results:
-		x.inflight--
-		x.finish(t)
-	case <-x.ctx.Done():
-		x.fail(x.ended())
+		x.take(t)
+	case <-x.top.ctx.Done():
+		x.top.fail(x.top.why())
 	case <-timer.C:
-		for i, t := range x.backoff {
-			if t == next {
-				x.backoff = append(x.backoff[:i], x.backoff[i+1:]...)
-				break
-			}
-		}
-		x.ready = append(x.ready, next)
+		x.wake(due)
 	}
 }
 
-// fail ends the run with err unless it failed before: running siblings are
-// cancelled, steps that wait for another attempt end with their last error.
-func (x *execution) fail(err error) {
-	if x.err != nil {
-		return
+func (x *execution) take(t *token) {
+	x.inflight--
+	if t.stop != nil {
+		t.stop(nil)
+		t.stop = nil
+		t.group.running = slices.DeleteFunc(t.group.running, func(o *token) bool { return o == t })
 	}
-	x.err = err
-	if x.stop != nil {
-		x.stop(errFailed)
-	}
-	for _, t := range x.backoff {
-		x.observeStep(run.StepFinished, t)
-		x.recycle(t)
-	}
-	clear(x.backoff)
-	x.backoff = x.backoff[:0]
+	x.finish(t)
 }
 
-// ended says why the context of the run is done.
-func (x *execution) ended() error {
-	switch cause := context.Cause(x.ctx); {
-	case errors.Is(cause, errRunTime):
-		return fault.New(fault.Limit, "limits.time", "the run exceeded its time limit of %v", x.o.Limits.Time).
-			WithHint("raise limits.time in the policy")
-	case errors.Is(x.caller.Err(), context.DeadlineExceeded):
-		return fault.Wrap(fault.Timeout, "", cause, "the caller's deadline passed")
-	default:
-		return fault.Wrap(fault.Cancelled, "", cause, "the run was cancelled")
-	}
-}
-
-// output returns the output of the run, or fails it.
-func (x *execution) output() ([]byte, string) {
-	plan := x.p.Plan
-	for _, i := range plan.Output {
-		if !x.ran[i] {
+// wake moves what is due to the ready steps and ends nested graphs whose time is
+// over.
+func (x *execution) wake(due time.Time) {
+	for i := 0; i < len(x.backoff); {
+		t := x.backoff[i]
+		if t.due.After(due) {
+			i++
 			continue
 		}
-		out := x.outputs[i]
-		if !json.Valid(out) {
-			x.err = fault.New(fault.Invalid, x.prep.paths[i], "the output of the run is not JSON")
-			return nil, ""
-		}
-		return out, plan.Nodes[i].Spec.Name
+		x.backoff = append(x.backoff[:i], x.backoff[i+1:]...)
+		x.ready = append(x.ready, t)
 	}
-	x.err = fault.New(fault.Invalid, "output", "no output node ran, the run ended at %q", plan.Nodes[x.lastNode].Spec.Name).
-		WithHint("add an otherwise edge where every condition can be false, or list more output nodes")
-	return nil, ""
+	for _, f := range append([]*frame(nil), x.nested...) {
+		if f.parent == nil || f.err != nil {
+			continue // ended with another one
+		}
+		if at, ok := f.ctx.Deadline(); ok && !at.After(due) {
+			<-f.ctx.Done()
+			f.fail(f.why())
+		}
+	}
+}
+
+// pull takes the steps that wait for their turn and match out of both queues.
+func (x *execution) pull(match func(t *token) bool) (out []*token) {
+	kept := x.ready[:0]
+	for _, t := range x.ready[x.head:] {
+		if match(t) {
+			out = append(out, t)
+		} else {
+			kept = append(kept, t)
+		}
+	}
+	clear(x.ready[len(kept):])
+	x.ready, x.head = kept, 0
+	kept = x.backoff[:0]
+	for _, t := range x.backoff {
+		if match(t) {
+			out = append(out, t)
+		} else {
+			kept = append(kept, t)
+		}
+	}
+	clear(x.backoff[len(kept):])
+	x.backoff = kept
+	return out
+}
+
+// drop gives up a step that will not run again. One that ran before ends with its
+// last error.
+func (x *execution) drop(t *token) {
+	f := t.frame
+	if t.group != nil {
+		x.leaveGroup(t)
+		return
+	}
+	if t.step.Attempt > 0 {
+		x.observeStep(run.StepFinished, t)
+	}
+	f.busy[t.node] = false
+	f.tokens[t.node]--
+	f.mark(t.node)
+	x.recycle(t)
+	f.leave()
 }
 
 func (x *execution) observeRun(phase run.Phase, start, end time.Time, output []byte, err error) {
 	if x.o.Observer == nil {
 		return
 	}
-	x.obs = run.Observation{Phase: phase, Info: x.o.Info, Start: start, End: end, Err: err, Input: x.input, Output: output}
+	x.obs = run.Observation{Phase: phase, Info: x.o.Info, Start: start, End: end, Err: err, Input: x.top.input, Output: output}
 	x.o.Observer.Observe(&x.obs)
 }
 
@@ -342,8 +322,11 @@ func (x *execution) observeStep(phase run.Phase, t *token) {
 	}
 	o := &x.obs
 	*o = run.Observation{Phase: phase, Info: x.o.Info, Start: t.first, End: t.end, Err: t.err, Input: t.step.Input,
-		Output: t.output, Node: t.step.Node, Type: x.p.Plan.Nodes[t.node].Type, Seq: t.step.Seq, After: t.after,
-		Visit: t.step.Visit, Retries: t.step.Attempt, Wait: t.first.Sub(t.ready)}
+		Output: t.output, Node: t.step.Node, Type: t.frame.prep.plan.Nodes[t.node].Type, Seq: t.step.Seq, After: t.after,
+		Item: t.step.Item, Visit: t.step.Visit, Retries: t.step.Attempt + t.retries, Wait: t.first.Sub(t.ready)}
+	if up := t.frame.parent; up != nil {
+		o.Parent = up.step.Seq + 1
+	}
 	if tr := &t.trail; phase == run.StepFinished &&
 		len(tr.Attrs)+len(tr.Metrics)+len(tr.Events)+len(tr.Calls)+len(tr.Logs) > 0 {
 		o.Trail = tr

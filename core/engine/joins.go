@@ -4,6 +4,11 @@ import "github.com/sparkrsi/spark/core/graph"
 
 // prepared is what scheduling needs to know about a plan beyond the plan.
 type prepared struct {
+	plan    *graph.Plan
+	runners []NodeRunner
+	nested  []*prepared    // by node, nil for a node that is no graph
+	prefix  string         // of names: outer/ in a nested graph
+	names   []string       // as observed, by node
 	paths   []string       // nodes.NAME, by node
 	index   map[string]int // node name -> index
 	gather  []bool         // by node: join all over several edges
@@ -31,16 +36,18 @@ func (b bits) meets(o bits) bool {
 	return false
 }
 
-func prepare(p *graph.Plan) *prepared {
+func prepare(pr *Program, prefix string) *prepared {
+	p := pr.Plan
 	n := len(p.Nodes)
-	r := &prepared{index: make(map[string]int, n), paths: make([]string, n), gather: make([]bool, n),
+	r := &prepared{plan: p, runners: pr.Runners, prefix: prefix, nested: make([]*prepared, n), names: make([]string, n), index: make(map[string]int, n), paths: make([]string, n), gather: make([]bool, n),
 		keyed: make([]bool, n), reach: make([]bits, len(p.Edges))}
 	// Compile left no other error than a cycle without a bound.
 	r.endless = p.Type == graph.TypeCyclic && p.Graph.Validate(nil).HasErrors()
 	for i := range p.Nodes {
 		pn := &p.Nodes[i]
 		r.index[pn.Spec.Name] = i
-		r.paths[i] = "nodes." + pn.Spec.Name
+		r.names[i] = prefix + pn.Spec.Name
+		r.paths[i] = "nodes." + r.names[i]
 		if pn.Join == graph.JoinAny || len(pn.In) < 2 {
 			continue
 		}
@@ -79,21 +86,21 @@ func upstream(p *graph.Plan, e int) bits {
 }
 
 // deliver brings data over edge e, sent by the step with number seq.
-func (x *execution) deliver(e int, data []byte, seq int) {
-	to := x.p.Plan.Edges[e].To
-	if !x.prep.gather[to] {
-		x.enter(to, data, seq, x.now)
+func (f *frame) deliver(e int, data []byte, seq, depth int) {
+	to := f.prep.plan.Edges[e].To
+	if !f.prep.gather[to] {
+		f.enter(to, data, seq, depth+1, f.x.now)
 		return
 	}
-	x.arrived[e] = append(x.arrived[e], data)
-	if !x.waitsAt(to) {
-		x.pending = append(x.pending, to)
-		x.mark(to)
+	f.arrived[e] = append(f.arrived[e], arrival{data, depth})
+	if !f.waitsAt(to) {
+		f.pending = append(f.pending, to)
+		f.mark(to)
 	}
 }
 
-func (x *execution) waitsAt(node int) bool {
-	for _, p := range x.pending {
+func (f *frame) waitsAt(node int) bool {
+	for _, p := range f.pending {
 		if p == node {
 			return true
 		}
@@ -103,31 +110,31 @@ func (x *execution) waitsAt(node int) bool {
 
 // mark brings the live set up to date for one node: a token is there while the
 // node is ready, running or waits for a retry, and while it gathers.
-func (x *execution) mark(node int) {
-	if !x.prep.gathers {
+func (f *frame) mark(node int) {
+	if !f.prep.gathers {
 		return
 	}
-	if x.tokens[node] > 0 || x.waitsAt(node) {
-		x.live.set(node)
+	if f.tokens[node] > 0 || f.waitsAt(node) {
+		f.live.set(node)
 	} else {
-		x.live.clear(node)
+		f.live.clear(node)
 	}
 }
 
 // settle starts every gathering node that waits for nothing any more: each of
 // its edges either brought data or can be reached by no live token. Edges that
 // died this way are left out of its input.
-func (x *execution) settle(seq int) {
-	for i := 0; i < len(x.pending); {
-		node := x.pending[i]
-		if !x.complete(node) {
+func (f *frame) settle(seq int) {
+	for i := 0; i < len(f.pending); {
+		node := f.pending[i]
+		if !f.complete(node) {
 			i++
 			continue
 		}
-		if x.gatherAt(node, seq); x.err != nil {
+		if f.gatherAt(node, seq); f.err != nil {
 			return
 		}
-		if i < len(x.pending) && x.pending[i] == node {
+		if i < len(f.pending) && f.pending[i] == node {
 			continue // more data waits there: look again
 		}
 	}
@@ -136,30 +143,30 @@ func (x *execution) settle(seq int) {
 // unlock starts the first of several nodes that wait for each other, by level
 // and then by document order, and reports whether there was one. Such circles
 // exist only in graphs whose cycles have several entries.
-func (x *execution) unlock() bool {
-	if len(x.pending) == 0 {
+func (f *frame) unlock() bool {
+	if len(f.pending) == 0 {
 		return false
 	}
-	best := x.pending[0]
-	levels := x.p.Plan.Levels
-	for _, n := range x.pending[1:] {
+	best := f.pending[0]
+	levels := f.prep.plan.Levels
+	for _, n := range f.pending[1:] {
 		if levels[n] < levels[best] || levels[n] == levels[best] && n < best {
 			best = n
 		}
 	}
-	x.gatherAt(best, x.last)
+	f.gatherAt(best, f.x.last)
 	return true
 }
 
 // complete reports whether no edge of node can still bring data that it lacks.
 // The data that waits at node is no token, but a step of node itself is one.
-func (x *execution) complete(node int) bool {
-	if x.tokens[node] == 0 {
-		x.live.clear(node)
-		defer x.live.set(node)
+func (f *frame) complete(node int) bool {
+	if f.tokens[node] == 0 {
+		f.live.clear(node)
+		defer f.live.set(node)
 	}
-	for _, e := range x.p.Plan.Nodes[node].In {
-		if len(x.arrived[e]) == 0 && x.prep.reach[e].meets(x.live) {
+	for _, e := range f.prep.plan.Nodes[node].In {
+		if len(f.arrived[e]) == 0 && f.prep.reach[e].meets(f.live) {
 			return false
 		}
 	}
@@ -167,28 +174,29 @@ func (x *execution) complete(node int) bool {
 }
 
 // gatherAt takes the oldest data of each edge into node and makes it ready.
-func (x *execution) gatherAt(node, seq int) {
-	plan := x.p.Plan
+func (f *frame) gatherAt(node, seq int) {
+	plan := f.prep.plan
 	var data []byte
-	more := false
-	if x.prep.keyed[node] {
+	more, depth := false, 0
+	if f.prep.keyed[node] {
 		data = append(data, '{')
 	}
 	var taken []int // predecessors, few
 	for _, e := range plan.Nodes[node].In {
-		q := x.arrived[e]
+		q := f.arrived[e]
 		if len(q) == 0 {
 			continue
 		}
 		from := plan.Edges[e].From
+		depth = max(depth, q[0].depth)
 		first := true
 		for _, t := range taken {
 			first = first && t != from
 		}
 		if first {
 			taken = append(taken, from)
-			if !x.prep.keyed[node] {
-				data = q[0]
+			if !f.prep.keyed[node] {
+				data = q[0].data
 			} else {
 				if len(taken) > 1 {
 					data = append(data, ',')
@@ -196,25 +204,25 @@ func (x *execution) gatherAt(node, seq int) {
 				data = append(data, '"') // names need no escapes
 				data = append(data, plan.Nodes[from].Spec.Name...)
 				data = append(data, '"', ':')
-				data = append(data, q[0]...)
+				data = append(data, q[0].data...)
 			}
 		}
 		copy(q, q[1:])
-		q[len(q)-1] = nil
-		x.arrived[e] = q[:len(q)-1]
-		more = more || len(x.arrived[e]) > 0
+		q[len(q)-1] = arrival{}
+		f.arrived[e] = q[:len(q)-1]
+		more = more || len(f.arrived[e]) > 0
 	}
-	if x.prep.keyed[node] {
+	if f.prep.keyed[node] {
 		data = append(data, '}')
 	}
 	if !more {
-		for i, p := range x.pending {
+		for i, p := range f.pending {
 			if p == node {
-				x.pending = append(x.pending[:i], x.pending[i+1:]...)
+				f.pending = append(f.pending[:i], f.pending[i+1:]...)
 				break
 			}
 		}
 	}
-	x.enter(node, data, seq, x.now)
-	x.mark(node)
+	f.enter(node, data, seq, depth+1, f.x.now)
+	f.mark(node)
 }

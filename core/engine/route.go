@@ -11,8 +11,8 @@ import (
 
 // route follows the edges of a step that succeeded. All conditions are evaluated
 // before the first edge fires.
-func (x *execution) route(t *token) {
-	plan := x.p.Plan
+func (f *frame) route(t *token) {
+	x, plan := f.x, f.prep.plan
 	pn := &plan.Nodes[t.node]
 	first := pn.Spec.Route == graph.RouteFirst
 	x.matched = x.matched[:0]
@@ -26,9 +26,9 @@ func (x *execution) route(t *token) {
 			hasOtherwise = true
 			continue
 		case edge.When != nil:
-			ok, err := edge.When.Bool(x.scope(t.output))
+			ok, err := edge.When.Bool(f.scope(t.output))
 			if err != nil {
-				x.fail(fault.Wrap("", "edges["+strconv.Itoa(e)+"].when", err, "after %q", t.step.Node))
+				f.fail(fault.Wrap("", f.prep.edge(e)+".when", err, "after %q", t.step.Node))
 				return
 			}
 			if !ok {
@@ -49,8 +49,17 @@ func (x *execution) route(t *token) {
 		}
 	}
 	for _, e := range x.matched {
-		x.deliver(e, t.output, t.step.Seq)
+		f.deliver(e, t.output, t.step.Seq, t.depth)
 	}
+}
+
+// edge returns the place of an edge in messages.
+func (p *prepared) edge(e int) string {
+	at := "edges[" + strconv.Itoa(e) + "]"
+	if p.prefix != "" {
+		at = "nodes." + p.prefix + at
+	}
+	return at
 }
 
 // failure is what an on_error edge carries.
@@ -65,8 +74,8 @@ type failure struct {
 
 // routeError follows the on_error edges for the kind of t's error and reports
 // whether there was one.
-func (x *execution) routeError(t *token) bool {
-	plan := x.p.Plan
+func (f *frame) routeError(t *token) bool {
+	x, plan := f.x, f.prep.plan
 	pn := &plan.Nodes[t.node]
 	kind := fault.KindOf(t.err)
 	x.matched = x.matched[:0]
@@ -81,18 +90,18 @@ func (x *execution) routeError(t *token) bool {
 	if len(x.matched) == 0 {
 		return false
 	}
-	var f failure
-	f.Error.Kind, f.Error.Node, f.Error.Message = kind, t.step.Node, t.err.Error()
+	var told failure
+	told.Error.Kind, told.Error.Node, told.Error.Message = kind, t.step.Node, t.err.Error()
 	if json.Valid(t.step.Input) {
-		f.Input = t.step.Input
+		told.Input = t.step.Input
 	}
-	data, err := json.Marshal(&f)
+	data, err := json.Marshal(&told)
 	if err != nil {
-		x.fail(fault.Wrap(fault.Internal, x.prep.paths[t.node], err, "error data"))
+		f.fail(fault.Wrap(fault.Internal, f.prep.paths[t.node], err, "error data"))
 		return true
 	}
 	for _, e := range x.matched {
-		x.deliver(e, data, t.step.Seq)
+		f.deliver(e, data, t.step.Seq, t.depth)
 	}
 	return true
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +29,8 @@ var rewrite = flag.Bool("rewrite", false, "rewrite the expectations in testdata"
 // A script has the lines "input JSON", "limits K=V ..." and "NODE: ACTION; ...",
 // one action a try of the node, the last for all further ones. An action is a
 // list of words divided by commas: sleep D, cost USD, tokens N, set KEY, panic,
-// hang, fail KIND, echo, count, return JSON. Nodes without a line echo.
+// hang, fail KIND, echo, count, return JSON. Nodes without a line echo. A line
+// "NODE#I: ..." is for item I of a foreach, counted from 1.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -121,6 +123,9 @@ func (w *writer) Observe(o *run.Observation) {
 		if o.Visit > 0 {
 			fmt.Fprintf(&w.b, " visit %d", o.Visit)
 		}
+		if o.Item > 0 {
+			fmt.Fprintf(&w.b, " item %d", o.Item)
+		}
 		fmt.Fprintf(&w.b, " after %d at %v", o.After, o.Start.Sub(w.start)-o.Wait)
 		if o.Wait > 0 {
 			fmt.Fprintf(&w.b, " waited %v", o.Wait)
@@ -140,6 +145,17 @@ func (w *writer) Observe(o *run.Observation) {
 		if o.Phase == run.StepFinished && o.Retries > 0 {
 			fmt.Fprintf(&w.b, " (%d retries)", o.Retries)
 		}
+		if o.Trail != nil {
+			for _, a := range o.Trail.Attrs {
+				fmt.Fprintf(&w.b, " %s=%v", a.Key, a.Value.Any())
+			}
+			for _, m := range o.Trail.Metrics {
+				fmt.Fprintf(&w.b, " %s=%v", m.Name, m.Value)
+			}
+			for _, e := range o.Trail.Events {
+				fmt.Fprintf(&w.b, " <%s>", e.Type)
+			}
+		}
 		w.b.WriteByte('\n')
 	}
 }
@@ -149,9 +165,13 @@ type scripted struct {
 	mu      sync.Mutex // guards tries
 	tries   int
 	actions []string
+	items   map[int]*scripted
 }
 
 func (s *scripted) RunNode(ctx context.Context, step *run.Step) ([]byte, error) {
+	if one, ok := s.items[step.Item]; ok {
+		return one.RunNode(ctx, step)
+	}
 	s.mu.Lock()
 	action := s.actions[min(s.tries, len(s.actions)-1)]
 	s.tries++
@@ -197,8 +217,8 @@ func (s *scripted) RunNode(ctx context.Context, step *run.Step) ([]byte, error) 
 	return nil, nil
 }
 
-func readScript(t *testing.T, script string) (input string, limits graph.Limits, nodes map[string]NodeRunner) {
-	input, nodes = "{}", map[string]NodeRunner{}
+func readScript(t *testing.T, script string) (input string, limits graph.Limits, nodes map[string]*scripted) {
+	input, nodes = "{}", map[string]*scripted{}
 	for _, line := range strings.Split(strings.TrimSpace(script), "\n") {
 		verb, rest, _ := strings.Cut(line, " ")
 		switch {
@@ -210,11 +230,23 @@ func readScript(t *testing.T, script string) (input string, limits graph.Limits,
 				t.Fatal(line, err)
 			}
 		case strings.HasSuffix(verb, ":"):
-			s := &scripted{}
+			s := &scripted{items: map[int]*scripted{}}
 			for _, a := range strings.Split(rest, ";") {
 				s.actions = append(s.actions, strings.TrimSpace(a))
 			}
-			nodes[strings.TrimSuffix(verb, ":")] = s
+			name, item, ok := strings.Cut(strings.TrimSuffix(verb, ":"), "#")
+			if !ok {
+				nodes[name] = s
+				break
+			}
+			i, err := strconv.Atoi(item)
+			if err != nil {
+				t.Fatal(line, err)
+			}
+			if nodes[name] == nil {
+				nodes[name] = &scripted{actions: []string{"echo"}, items: map[int]*scripted{}}
+			}
+			nodes[name].items[i] = s
 		default:
 			t.Fatalf("malformed script line %q", line)
 		}

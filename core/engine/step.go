@@ -36,10 +36,7 @@ func (x *execution) attempt(ctx context.Context, t *token) {
 		return
 	}
 	outer := ctx
-	limit := time.Duration(x.p.Plan.Nodes[t.node].Spec.Timeout)
-	if limit == 0 {
-		limit = x.o.StepTimeout
-	}
+	limit := x.timeout(t)
 	if limit > 0 {
 		sub, cancel := context.WithTimeoutCause(ctx, limit, errNodeTimeout)
 		defer cancel()
@@ -54,7 +51,12 @@ func (x *execution) attempt(ctx context.Context, t *token) {
 		return
 	}
 	t.output = nil
-	path := x.prep.paths[t.node]
+	if at, ok := ctx.Deadline(); ok && !t.end.Before(at) {
+		// A runner with a clock of its own can notice the deadline before the
+		// context's timer has fired; which limit it was only the context tells.
+		<-ctx.Done()
+	}
+	path := t.path()
 	if outer.Err() != nil {
 		kind, cause := fault.Kind(""), context.Cause(outer)
 		if errors.Is(cause, errRunTime) {
@@ -73,6 +75,16 @@ func (x *execution) attempt(ctx context.Context, t *token) {
 	}
 }
 
+// timeout returns how long one attempt of t may take, 0 for any time. The host's
+// default is for nodes, not for graphs.
+func (x *execution) timeout(t *token) time.Duration {
+	limit := time.Duration(t.frame.prep.plan.Nodes[t.node].Spec.Timeout)
+	if limit == 0 && t.frame.prep.nested[t.node] == nil {
+		limit = x.o.StepTimeout
+	}
+	return limit
+}
+
 // call runs the node and turns a panic into an Internal fault, with the stack as
 // a log line of the step.
 func (x *execution) call(ctx context.Context, t *token) (out []byte, err error) {
@@ -82,49 +94,60 @@ func (x *execution) call(ctx context.Context, t *token) (out []byte, err error) 
 			out, err = nil, fault.New(fault.Internal, "", "panic: %v", r)
 		}
 	}()
-	return x.p.Runners[t.node].RunNode(ctx, &t.step)
+	return t.frame.prep.runners[t.node].RunNode(ctx, &t.step)
 }
 
-// finish takes a step back: it repeats it, follows its edges or fails the run.
+// finish takes a step back: it repeats it, follows its edges or fails its graph.
 func (x *execution) finish(t *token) {
+	f := t.frame
 	for _, c := range t.trail.Calls[t.calls:] {
 		x.usage.Add(c.Usage)
 	}
 	t.calls = len(t.trail.Calls)
-	x.now, x.last, x.lastNode = t.end, t.step.Seq, t.node
-	failing := x.err != nil
-	if t.err != nil && !failing && x.ctx.Err() == nil && x.retry(t) {
+	x.now, x.last = t.end, t.step.Seq
+	failing := f.err != nil
+	if t.err != nil && !failing && f.ctx.Err() == nil && x.retry(t) {
+		return
+	}
+	if t.group != nil {
+		x.finishItem(t)
 		return
 	}
 	x.observeStep(run.StepFinished, t)
-	x.busy[t.node] = false
-	x.tokens[t.node]--
-	x.mark(t.node)
+	f.lastNode, f.depth = t.node, max(f.depth, t.depth)
+	f.busy[t.node] = false
+	f.tokens[t.node]--
+	f.mark(t.node)
 	switch {
 	case failing:
-	case x.ctx.Err() != nil && t.err != nil:
-		x.fail(x.ended())
+	case t.err != nil && f.ctx.Err() != nil:
+		up := f.ended()
+		up.fail(up.why())
 	case x.overBudget():
 	case t.err != nil:
-		if !x.routeError(t) {
-			x.fail(t.err)
+		if !f.routeError(t) {
+			f.fail(t.err)
 		}
 	default:
-		x.outputs[t.node], x.ran[t.node] = t.output, true
-		x.route(t)
+		f.outputs[t.node], f.ran[t.node] = t.output, true
+		f.route(t)
 	}
-	if x.err == nil && len(x.pending) > 0 {
-		x.settle(t.step.Seq)
+	if f.err == nil && len(f.pending) > 0 {
+		f.settle(t.step.Seq)
 	}
 	x.recycle(t)
+	f.leave()
 }
 
 // retry arranges another attempt of a failed step if its policy allows one. What
 // the failed attempt measured is dropped; its model calls, events and logs stay,
 // because they happened.
 func (x *execution) retry(t *token) bool {
-	r := x.p.Plan.Nodes[t.node].Spec.Retry
-	if r == nil || t.step.Attempt+1 >= r.Attempts {
+	r := t.frame.prep.plan.Nodes[t.node].Spec.Retry
+	if g := t.group; g != nil && g.closed && t.step.Item > g.failed {
+		return false // stopped by an earlier item
+	}
+	if r == nil || t.each != nil || t.step.Attempt+1 >= r.Attempts {
 		return false
 	}
 	kinds := r.Kinds
@@ -172,12 +195,12 @@ func (x *execution) pause(r *graph.Retry, n int) time.Duration {
 func (x *execution) overBudget() bool {
 	l := &x.o.Limits
 	if l.CostUSD > 0 && x.usage.Cost > l.CostUSD {
-		x.fail(fault.New(fault.Limit, "limits.cost_usd", "the run cost %.6g USD, the limit is %.6g", x.usage.Cost, l.CostUSD).
+		x.top.fail(fault.New(fault.Limit, "limits.cost_usd", "the run cost %.6g USD, the limit is %.6g", x.usage.Cost, l.CostUSD).
 			WithHint("raise limits.cost_usd in the policy"))
 		return true
 	}
 	if used := x.usage.InputTokens + x.usage.OutputTokens; l.Tokens > 0 && used > l.Tokens {
-		x.fail(fault.New(fault.Limit, "limits.tokens", "the run used %d tokens, the limit is %d", used, l.Tokens).
+		x.top.fail(fault.New(fault.Limit, "limits.tokens", "the run used %d tokens, the limit is %d", used, l.Tokens).
 			WithHint("raise limits.tokens in the policy"))
 		return true
 	}

@@ -42,6 +42,10 @@ func (a *activation) ResolveName(name string) (any, bool) {
 		return record(a.state), true
 	case "run":
 		return record(a.run), true
+	case "item":
+		return lazy(a.scope.Item), true
+	case "index":
+		return types.Int(a.scope.Index), true
 	}
 	return nil, false
 }

@@ -158,6 +158,14 @@ func (n *Node) normalise() {
 	if n.Route == RouteAll {
 		n.Route = ""
 	}
+	if f := n.Foreach; f != nil {
+		if f.OnItemError == ItemFail {
+			f.OnItemError = ""
+		}
+		if f.Concurrency == DefaultConcurrency {
+			f.Concurrency = 0
+		}
+	}
 	if n.Grant != nil && *n.Grant == (Grant{}) {
 		n.Grant = nil
 	}

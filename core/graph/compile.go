@@ -31,14 +31,23 @@ func Compile(l *Locked) (*Plan, error) {
 			k := l.Locks[at]
 			pn.Type = run.NodeType{Name: k.Type, Version: k.Version, Digest: k.Digest}
 		}
+		var err error
 		if n.Input != nil {
-			prg, err := CompileMapping(n.Input.Raw)
-			if err != nil {
+			if pn.Input, err = CompileMapping(n.Input.Raw); err != nil {
 				return nil, fault.Wrap("", "nodes."+n.Name+".input", err, "mapping")
 			}
-			pn.Input = prg
-			for _, name := range prg.Reads() {
+			for _, name := range pn.Input.Reads() {
 				pn.Reads = append(pn.Reads, s.index[name])
+			}
+		}
+		if n.Foreach != nil {
+			if pn.Items, err = CompileExpression(n.Foreach.Items); err != nil {
+				return nil, fault.Wrap("", "nodes."+n.Name+".foreach.items", err, "list")
+			}
+			for _, name := range pn.Items.Reads() {
+				if i := s.index[name]; !slices.Contains(pn.Reads, i) {
+					pn.Reads = append(pn.Reads, i)
+				}
 			}
 		}
 		p.Nodes = append(p.Nodes, pn)

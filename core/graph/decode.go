@@ -98,12 +98,13 @@ func (d *decoder) node(name string, n *yaml.Node, path string) *Node {
 			}
 			v.Input = &Mapping{Raw: raw}
 		},
+		"foreach": func(n *yaml.Node, path string) { v.Foreach = d.foreach(n, path) },
 		"grant": func(n *yaml.Node, path string) {
 			v.Grant = &Grant{}
 			d.object(n, path, fields{"generate": d.boolean(&v.Grant.Generate), "clock": d.boolean(&v.Grant.Clock),
 				"random": d.boolean(&v.Grant.Random)}, "http")
 		},
-	}, "cache", "isolation", "foreach", "graph", "validate", "on_item_error", "model", "rate_limit", "breaker", "wait",
+	}, "cache", "isolation", "graph", "validate", "model", "rate_limit", "breaker", "wait",
 		"implements", "reducer")
 	if ok && lookup(n, "module") == nil && lookup(n, "native") == nil {
 		d.errorf(n, path, "add module: NAME@VERSION or native: FUNCTION", "says neither module nor native")
@@ -125,6 +126,17 @@ func (d *decoder) retry(n *yaml.Node, path string) *Retry {
 		d.errorf(n, join(path, "attempts"), "", "is %d, the limit is %d", r.Attempts, maxAttempts)
 	}
 	return r
+}
+
+func (d *decoder) foreach(n *yaml.Node, path string) *Foreach {
+	f := &Foreach{}
+	d.object(n, path, fields{
+		"items":         d.str(&f.Items),
+		"concurrency":   d.atLeast(1, &f.Concurrency),
+		"on_item_error": word(d, &f.OnItemError, ItemFail, ItemSkip, ItemNull),
+	})
+	d.require(n, path, "items")
+	return f
 }
 
 // maxAttempts bounds the tries of one step.

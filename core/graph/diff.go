@@ -17,7 +17,7 @@ type Kind string
 const (
 	NodeConfigUpdate Kind = "node_config_update" // Path inside the config
 	NodeModuleUpdate Kind = "node_module_update" // Path module or native
-	NodePolicyUpdate Kind = "node_policy_update" // Path timeout, retry, join, route, max_visits or input
+	NodePolicyUpdate Kind = "node_policy_update" // Path timeout, retry, join, route, max_visits, input or foreach
 	NodeAdd          Kind = "node_add"
 	NodeRemove       Kind = "node_remove"
 	EdgeAdd          Kind = "edge_add"
@@ -123,7 +123,7 @@ func (d *differ) field(k Kind, target, path string, was, is json.RawMessage) {
 // The fields of a node by the kind of change that reaches them.
 var (
 	moduleFields = []string{"module", "native"}
-	policyFields = []string{"timeout", "retry", "join", "route", "max_visits", "input"}
+	policyFields = []string{"timeout", "retry", "join", "route", "max_visits", "input", "foreach"}
 	grantFields  = []string{"grant", "assets"}
 )
 

@@ -65,6 +65,10 @@ func (n *Node) clone() *Node {
 	if n.Input != nil {
 		c.Input = &Mapping{Raw: slices.Clone(n.Input.Raw)}
 	}
+	if n.Foreach != nil {
+		f := *n.Foreach
+		c.Foreach = &f
+	}
 	if n.Grant != nil {
 		gr := *n.Grant
 		c.Grant = &gr

@@ -50,7 +50,7 @@ func Encode(g *Graph) []byte {
 
 func encodeNode(n *Node) *yaml.Node {
 	return ordered(fieldsOf(n), "module", "native", "config", "assets", "timeout", "retry", "join", "route", "max_visits",
-		"input", "grant")
+		"foreach", "input", "grant")
 }
 
 // ordered makes a mapping of the fields that are set.

@@ -14,7 +14,7 @@ import (
 )
 
 // environment is CEL as Spark speaks it: the standard functions and macros, the
-// five variables, and numbers that mix in comparisons and arithmetic, because
+// seven variables, and numbers that mix in comparisons and arithmetic, because
 // JSON does not tell 1 from 1.0. It is built once; building costs milliseconds.
 var environment = sync.OnceValues(func() (*cel.Env, error) {
 	excluded := celenv.NewLibrarySubset()
@@ -40,6 +40,8 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.Variable("nodes", cel.DynType),
 		cel.Variable("state", cel.DynType),
 		cel.Variable("run", cel.DynType),
+		cel.Variable("item", cel.DynType),
+		cel.Variable("index", cel.DynType),
 	)
 })
 

@@ -32,6 +32,7 @@ type PlanNode struct {
 	In, Out []int        // indices into Edges, in document order
 	Join    Join
 	Input   *Program // nil takes the incoming data as it is
+	Items   *Program // list of a foreach, nil outside of one
 	Reads   []int    // nodes whose output Input names, indices into Nodes
 }
 
@@ -51,4 +52,6 @@ type Scope struct {
 	Nodes  func(name string) []byte // last output of a node, nil when it did not run
 	State  run.State                // may be nil
 	Info   *run.Info                // may be nil
+	Item   []byte                   // of a foreach
+	Index  int                      // of Item in its list
 }

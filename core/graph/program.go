@@ -10,6 +10,7 @@ import (
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/interpreter"
 
 	"github.com/sparkrsi/spark/sdk/fault"
@@ -27,6 +28,7 @@ type Program struct {
 	src   string
 	parts []part
 	reads []string
+	item  bool // reads item or index
 }
 
 // part is a piece of a value: literal JSON, or an expression in its place.
@@ -42,6 +44,22 @@ func (p *Program) Source() string { return p.src }
 // Reads returns the names of the nodes whose output the program refers to, in
 // the order of first use. The slice must not be changed.
 func (p *Program) Reads() []string { return p.reads }
+
+// ReadsItem reports whether the program refers to item or index, which only a
+// foreach sets.
+func (p *Program) ReadsItem() bool { return p.item }
+
+// CompileExpression compiles one CEL expression over input, output, nodes, state,
+// run, item and index that gives any value. It fails with Invalid.
+func CompileExpression(src string) (*Program, error) {
+	p := &Program{src: src}
+	pt, err := p.compile(src, false)
+	if err != nil {
+		return nil, err
+	}
+	p.parts = []part{pt}
+	return p, nil
+}
 
 // CompileCondition compiles a CEL expression over input, output, nodes, state
 // and run that gives a boolean. It fails with Invalid.
@@ -177,6 +195,9 @@ func (p *Program) compile(src string, boolean bool) (part, error) {
 func (p *Program) survey(e ast.NavigableExpr, src string) (loops bool, err error) {
 	for _, id := range ast.MatchDescendants(e, ast.KindMatcher(ast.IdentKind)) {
 		name := id.AsIdent()
+		if (name == "item" || name == "index") && !bound(id, name) {
+			p.item = true
+		}
 		if name != "nodes" && name != "state" && name != "run" {
 			continue
 		}
@@ -197,6 +218,23 @@ func (p *Program) survey(e ast.NavigableExpr, src string) (loops bool, err error
 		}
 	}
 	return len(ast.MatchDescendants(e, ast.KindMatcher(ast.ComprehensionKind))) > 0, nil
+}
+
+// bound reports whether a macro such as map declares the variable that id names.
+func bound(id ast.NavigableExpr, name string) bool {
+	for e := id; ; {
+		up, ok := e.Parent()
+		if !ok {
+			return false
+		}
+		if up.Kind() == ast.ComprehensionKind {
+			c := up.AsComprehension()
+			if (c.IterVar() == name || c.IterVar2() == name) && c.IterRange().ID() != e.ID() {
+				return true
+			}
+		}
+		e = up
+	}
 }
 
 // keyOf returns the key by which the parent of e selects from e, "" when it is
@@ -262,6 +300,44 @@ func (p *Program) Value(s Scope) ([]byte, error) {
 		}
 	}
 	return b, nil
+}
+
+// List evaluates an expression that gives a list and returns the JSON of its
+// elements, which may share memory with the data of the scope. It fails with
+// Invalid when the value is no list and with Limit beyond MaxItems.
+func (p *Program) List(s Scope) ([][]byte, error) {
+	a := activate(s)
+	defer release(a)
+	v, err := p.parts[0].eval(a)
+	if err != nil {
+		return nil, err
+	}
+	var items [][]byte
+	if l, ok := v.(*list); ok {
+		c := cursor{b: l.raw}
+		for _, e, ok := c.next(false); ok && len(items) <= MaxItems; _, e, ok = c.next(false) {
+			items = append(items, e[:len(e):len(e)])
+		}
+		if c.bad {
+			return nil, fault.New(fault.Invalid, "", "expression %q: the data is not JSON", p.src)
+		}
+	} else if l, ok := v.(traits.Lister); ok {
+		n, _ := l.Size().(types.Int)
+		for i := types.Int(0); i < n && len(items) <= MaxItems; i++ {
+			e, err := appendValue(nil, l.Get(i))
+			if err != nil {
+				return nil, fault.Wrap("", "", err, "expression %q", p.src)
+			}
+			items = append(items, e)
+		}
+	} else {
+		return nil, fault.New(fault.Invalid, "", "expression %q gave %s, want a list", p.src, v.Type().TypeName())
+	}
+	if len(items) > MaxItems {
+		return nil, fault.New(fault.Limit, "", "expression %q gives more than %d items", p.src, MaxItems).
+			WithHint("split the list before it, or nest a loop")
+	}
+	return items, nil
 }
 
 func activate(s Scope) *activation {

@@ -35,6 +35,9 @@ func randomGraph(r *rand.Rand) *Graph {
 		if r.IntN(3) == 0 {
 			n.Route = RouteFirst
 		}
+		if r.IntN(4) == 0 {
+			n.Foreach = &Foreach{Items: pick("output", "[1, 2]"), Concurrency: r.IntN(3), OnItemError: OnItemError(pick("", "skip", "null"))}
+		}
 		if r.IntN(3) == 0 {
 			if raw := randomJSON(r, 0, false); string(raw) != "null" {
 				n.Input = &Mapping{Raw: raw}

@@ -43,6 +43,7 @@ type Node struct {
 	Route     Route           `json:"route,omitempty"`
 	MaxVisits int             `json:"max_visits,omitempty"` // 0 is unlimited within the policy
 	Input     *Mapping        `json:"input,omitempty"`
+	Foreach   *Foreach        `json:"foreach,omitempty"`
 	Grant     *Grant          `json:"grant,omitempty"`
 }
 
@@ -81,6 +82,31 @@ type Retry struct {
 	MaxBackoff Duration     `json:"max_backoff,omitempty"` // default 2s
 	Kinds      []fault.Kind `json:"kinds,omitempty"`       // default transient, timeout, unavailable
 }
+
+// Foreach runs a node once an item of a list. The output of the step is the list
+// of what the items gave, in their order.
+type Foreach struct {
+	Items       string      `json:"items"`                   // CEL that gives the list, over input, output, nodes, state and run
+	Concurrency int         `json:"concurrency,omitempty"`   // items at once; default 8, never above what the run has
+	OnItemError OnItemError `json:"on_item_error,omitempty"` // once its retries are used up
+}
+
+// OnItemError says what a failed item does to its step.
+type OnItemError string
+
+// The choices of OnItemError. The zero value is ItemFail.
+const (
+	ItemFail OnItemError = "fail" // the step fails as the first failed item did
+	ItemSkip OnItemError = "skip" // the item is left out of the output
+	ItemNull OnItemError = "null" // the item gives null
+)
+
+// The bounds of a foreach.
+const (
+	DefaultConcurrency = 8
+	MaxConcurrency     = 1024
+	MaxItems           = 100_000
+)
 
 // Grant gives a node capabilities beyond the harmless ones.
 type Grant struct {

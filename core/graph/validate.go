@@ -144,7 +144,9 @@ func (v *validator) edges() {
 		}
 		if e.When != "" {
 			p, err := CompileCondition(e.When)
-			v.expression(path+".when", p, err)
+			if v.expression(path+".when", p, err); err == nil {
+				v.itemless(p, path+".when")
+			}
 		}
 		if e.Otherwise && v.s.from[i] >= 0 && !slices.ContainsFunc(v.s.out[v.s.from[i]], func(o int) bool {
 			return v.g.Edges[o].When != ""
@@ -215,18 +217,46 @@ func (v *validator) node(n *Node) {
 		p, err := CompileMapping(n.Input.Raw)
 		v.expression(path+".input", p, err)
 		if err == nil {
-			v.ancestors(n, p)
+			v.ancestors(n, p, path+".input")
+			if n.Foreach == nil {
+				v.itemless(p, path+".input")
+			}
 		}
+	}
+	if f := n.Foreach; f != nil {
+		v.foreach(n, f, path+".foreach")
+	}
+}
+
+func (v *validator) foreach(n *Node, f *Foreach, path string) {
+	p, err := CompileExpression(f.Items)
+	v.expression(path+".items", p, err)
+	if err == nil {
+		v.ancestors(n, p, path+".items")
+		v.itemless(p, path+".items")
+	}
+	if f.Concurrency < 0 || f.Concurrency > MaxConcurrency {
+		v.errorf(path+".concurrency", "", "is %d, must lie between 1 and %d", f.Concurrency, MaxConcurrency)
+	}
+	if m := f.OnItemError; m != "" && m != ItemFail && m != ItemSkip && m != ItemNull {
+		v.errorf(path+".on_item_error", "one of fail, skip, null", "%q is not one of the choices", m)
+	}
+}
+
+// itemless refuses a program that reads what only a foreach sets.
+func (v *validator) itemless(p *Program, path string) {
+	if p.ReadsItem() {
+		v.errorf(path, "only the input of a node with foreach has item and index", "reads item or index outside of a foreach")
 	}
 }
 
 // ancestors refuses a mapping that reads a node from which no way leads here: it
 // could only see it by accident of timing.
-func (v *validator) ancestors(n *Node, p *Program) {
+func (v *validator) ancestors(n *Node, p *Program, path string) {
 	me := v.s.index[n.Name]
 	for _, name := range p.Reads() {
 		if i, ok := v.s.index[name]; ok && (i == me && !v.onCycle(me) || i != me && !v.s.reach(i, -1)[me]) {
-			v.errorf("nodes."+n.Name+".input", fmt.Sprintf("add an edge from %s, directly or through others", name),
+			v.errorf(path, fmt.Sprintf("add an edge from %s, directly or through others", name),
 				"reads %q, from which no edge leads here", name)
 		}
 	}

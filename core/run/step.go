@@ -14,9 +14,10 @@ type State interface {
 // may keep nothing of it after it returned.
 type Step struct {
 	Info    *Info
-	Node    string // name of the node in the graph
-	Seq     int    // position in the run, from 0, unique in the run
-	Visit   int    // how often this node ran before in this run
+	Node    string // name of the node in the graph; outer/inner in a nested graph
+	Seq     int    // position in the run, from 0; the items of a foreach share it, all else is unique
+	Visit   int    // how often this node ran before in this run, or in this run of a nested graph
+	Item    int    // 1 + the index of the foreach item the step works on, 0 outside of one
 	Attempt int    // 0 for the first try, 1 for the first retry
 	Input   []byte // JSON; must not be changed
 	State   State
@@ -52,10 +53,12 @@ type Observation struct {
 	Output     []byte    // of the step or run, nil when it failed
 
 	// Fields of a step.
-	Node     string
+	Node     string // outer/inner for a step of a nested graph
 	Type     NodeType
 	Seq      int
 	After    int // Seq of the step whose end made this one ready, -1 for the start
+	Parent   int // 1 + Seq of the step whose nested graph this one belongs to, 0 at the top
+	Item     int // 1 + index of the foreach item the step works on, 0 outside of one
 	Visit    int
 	Retries  int           // attempts beyond the first so far
 	Wait     time.Duration // from being ready to being started

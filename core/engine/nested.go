@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"context"
+	"time"
+)
+
+// descend starts the nested graph that t names; t ends with it.
+func (x *execution) descend(t *token) {
+	p := t.frame.prep.nested[t.node]
+	var f *frame
+	for i, s := range x.spare {
+		if s.prep == p {
+			f = s
+			x.spare = append(x.spare[:i], x.spare[i+1:]...)
+			break
+		}
+	}
+	if f == nil {
+		f = &frame{}
+		f.init(x, p)
+	}
+	x.top.cancellable()
+	now := time.Now()
+	if t.step.Attempt == 0 {
+		t.first = now
+	}
+	t.err, t.output = nil, nil
+	f.parent, f.input = t, t.step.Input
+	f.ctx, f.stop = context.WithCancelCause(t.frame.ctx)
+	if limit := x.timeout(t); limit > 0 {
+		ctx, cancel := context.WithTimeoutCause(f.ctx, limit, errNodeTimeout)
+		stop := f.stop
+		f.ctx, f.stop = ctx, func(err error) { stop(err); cancel() }
+	}
+	x.nested = append(x.nested, f)
+	f.open++
+	if t.refused != nil {
+		f.err = t.refused
+	} else {
+		f.enter(p.plan.Start, f.input, t.after, t.depth, now)
+	}
+	f.leave()
+}
+
+// ascend ends a nested graph and with it the step that named it.
+func (x *execution) ascend(f *frame) {
+	t := f.parent
+	t.end = time.Now()
+	if f.err == nil {
+		t.output, _ = f.output()
+	}
+	t.err = f.err
+	t.depth = max(t.depth, f.depth)
+	f.stop(nil)
+	for i, g := range x.nested {
+		if g == f {
+			x.nested = append(x.nested[:i], x.nested[i+1:]...)
+			break
+		}
+	}
+	f.reset()
+	x.spare = append(x.spare, f)
+	x.finish(t)
+}
