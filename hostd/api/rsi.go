@@ -7,12 +7,20 @@ import (
 
 	"github.com/sparkrsi/spark/core/host"
 	"github.com/sparkrsi/spark/core/rsi"
+	"github.com/sparkrsi/spark/sdk/fault"
 )
+
+// maxWindow bounds how far back an analysis looks.
+const maxWindow = 100 * 365 * 24 * time.Hour
 
 func (s *server) analyze(w http.ResponseWriter, r *http.Request) (any, error) {
 	var in Analyze
 	if err := read(w, r, &in); err != nil {
 		return nil, err
+	}
+	if !(in.WindowSeconds >= 0 && in.WindowSeconds <= maxWindow.Seconds()) || in.MinExecutions < 0 {
+		return nil, fault.New(fault.Invalid, "window_seconds, min_executions", "%v and %d, want at least 0 and a window of at most %v",
+			in.WindowSeconds, in.MinExecutions, maxWindow).WithHint("leave them out for the policy's")
 	}
 	opts := rsi.AnalyzeOptions{Window: time.Duration(in.WindowSeconds * float64(time.Second)), MinExecutions: in.MinExecutions,
 		AllowVolatile: in.AllowVolatile}

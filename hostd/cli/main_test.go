@@ -98,6 +98,11 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv(fixtures, os.Getenv(fixtures))
 			e.Setenv("TZ", "UTC")
+			examples, err := filepath.Abs(filepath.Join("..", "..", "examples"))
+			if err != nil {
+				return err
+			}
+			e.Setenv("EXAMPLES", examples)
 			return warmCache(filepath.Join(e.WorkDir, ".spark"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

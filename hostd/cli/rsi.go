@@ -33,9 +33,6 @@ runs of a version. Too few runs are no error: the verdict is then inconclusive.`
 			if in.Graph, in.Version, err = target(args[0]); err != nil {
 				return err
 			}
-			if window < 0 || in.MinExecutions < 0 {
-				return fault.New(fault.Invalid, "--window, --min-executions", "must not be negative").WithHint("leave them out for the policy's")
-			}
 			in.WindowSeconds = window.Seconds()
 			return a.with(cmd.Context(), func(c *api.Client) error {
 				r, err := c.Analyze(cmd.Context(), in)

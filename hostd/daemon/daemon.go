@@ -64,6 +64,7 @@ func serve(ctx context.Context, c Config) error {
 	// The socket appears when everything is loaded, so whoever it answers finds
 	// the graphs.
 	w.scan(ctx, true)
+	c.warm(ctx)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -105,6 +106,20 @@ func serve(ctx context.Context, c Config) error {
 	err = errors.Join(err, c.drain(servers, cutOff))
 	wg.Wait()
 	return err
+}
+
+// warm makes every active version ready, so that the first run of a graph waits
+// for nothing and what cannot be served is known now.
+func (c *Config) warm(ctx context.Context) {
+	list, err := c.Host.Store().Graphs(ctx)
+	for _, v := range list {
+		if err := c.Host.Serve(ctx, v.Graph); err != nil && ctx.Err() == nil {
+			c.Logger.Error("graph cannot be served", "graph", v.Graph, "version", v.Label, "error", err.Error(), "hint", fault.HintOf(err))
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		c.Logger.Error("graphs cannot be listed", "error", err.Error(), "hint", fault.HintOf(err))
+	}
 }
 
 func (c *Config) listen() ([]net.Listener, error) {

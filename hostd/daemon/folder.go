@@ -24,8 +24,8 @@ const (
 
 // document is a graph file as it was looked at last.
 type document struct {
-	sum   [32]byte // of the document and its policy
-	graph string   // name, empty when the document could not be read
+	sum   [32]byte // of the document and its policy; zero when they could not be read
+	graph string   // name; empty when the document could never be read
 	bad   bool     // it was refused
 }
 
@@ -55,9 +55,13 @@ func isPolicy(path string) bool {
 func (w *watcher) names(dir string, want func(string) bool) ([]string, bool) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		w.log.Error("the folder cannot be read; what it gave keeps serving", "folder", dir, "error", err, "hint", "put it back")
+		if !w.gone[dir] {
+			w.log.Error("the folder cannot be read; what it gave keeps serving", "folder", dir, "error", err, "hint", "put it back")
+		}
+		w.gone[dir] = true
 		return nil, false
 	}
+	delete(w.gone, dir)
 	var list []string
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
@@ -151,8 +155,9 @@ func (w *watcher) scanGraphs(ctx context.Context, again bool) {
 func (w *watcher) loadGraph(ctx context.Context, path string, again bool, owner map[string]string) {
 	doc, err := readGraph(path)
 	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
+		if old := w.documents[path]; !errors.Is(err, fs.ErrNotExist) && (old == nil || old.sum != [32]byte{}) {
 			w.refused("graph refused", path, err)
+			w.documents[path] = &document{bad: true}
 		}
 		return
 	}
@@ -165,6 +170,8 @@ func (w *watcher) loadGraph(ctx context.Context, path string, again bool, owner 
 	same := old != nil && old.sum == now.sum
 	if g, _ := graph.Decode(doc.Graph, path); g != nil {
 		now.graph = g.Name
+	} else if old != nil {
+		now.graph = old.graph // a document that cannot be read still stands for its graph
 	}
 	w.documents[path] = now
 	if now.graph != "" {

@@ -32,11 +32,13 @@ type watcher struct {
 
 	documents map[string]*document // by file
 	loaded    map[string]*file     // modules by file
+	gone      map[string]bool      // folders that could not be read
 }
 
 // newWatcher returns a watcher of the folders of c, which must be there.
 func newWatcher(c Config) (*watcher, error) {
-	w := &watcher{host: c.Host, graphs: c.Graphs, modules: c.Modules, log: c.Logger, documents: map[string]*document{}, loaded: map[string]*file{}}
+	w := &watcher{host: c.Host, graphs: c.Graphs, modules: c.Modules, log: c.Logger, documents: map[string]*document{}, loaded: map[string]*file{},
+		gone: map[string]bool{}}
 	for setting, dir := range map[string]string{"graphs": c.Graphs, "modules": c.Modules} {
 		if dir == "" {
 			continue
