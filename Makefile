@@ -39,7 +39,7 @@ generate: ## write the generated code anew
 	@$(GO) run -C tools ./protogen
 
 bench: $(WASM) ## measure, beside the peers
-	@$(GO) test -C peers -run '^$$' -bench . ./...
+	@$(GO) run -C peers ./cmd/bench
 
 simulate: ## the simulation of the statistics with many replications
 	@$(GO) test ./core/stats -run Simulation -v -timeout 60m -args -stats.reps 200000

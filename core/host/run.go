@@ -47,9 +47,6 @@ func (h *Host) Run(ctx context.Context, req Request) (*Result, error) {
 	if len(req.Input) == 0 {
 		req.Input = json.RawMessage("null")
 	}
-	if !json.Valid(req.Input) {
-		return nil, fault.New(fault.Invalid, "input", "the input is not JSON").WithHint("give a JSON value")
-	}
 	d, err := h.pick(ctx, req.Graph, req.Version)
 	if err != nil {
 		return nil, err
