@@ -122,7 +122,8 @@ type parsed struct {
 }
 
 func tooLarge(what string, limit, actual int) error {
-	return fault.New(fault.Limit, "module", "%s is %d, the limit is %d", what, actual, limit)
+	return fault.New(fault.Limit, "module", "%s is %d, the limit is %d", what, actual, limit).
+		WithHint("build the module smaller or simpler: docs/ABI.md lists the limits")
 }
 
 // over is tooLarge when actual passes limit, nil otherwise.

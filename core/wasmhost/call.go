@@ -7,40 +7,60 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sparkrsi/spark/core/run"
 	"github.com/sparkrsi/spark/sdk/fault"
 )
 
+// epoch is the zero of this package's clock: a monotonic difference costs half
+// of time.Now.
+var epoch = time.Now()
+
 // deadline is when a call has to end and who says so.
 type deadline struct {
-	at    time.Time     // zero for never
+	set   bool          // false for never
+	at    time.Duration // since epoch
 	node  time.Duration // the node's timeout when that is the nearer one, else 0
 	start time.Duration // the start timeout, likewise
 }
 
 // until returns the smaller of ctx's deadline and now + timeout.
 func until(ctx context.Context, timeout time.Duration) deadline {
-	at, ok := ctx.Deadline()
+	var d deadline
+	if at, ok := ctx.Deadline(); ok {
+		d.set, d.at = true, at.Sub(epoch)
+	}
 	if timeout > 0 {
-		if own := time.Now().Add(timeout); !ok || own.Before(at) {
-			return deadline{at: own, node: timeout}
+		if own := time.Since(epoch) + timeout; !d.set || own < d.at {
+			return deadline{set: true, at: own, node: timeout}
 		}
 	}
-	return deadline{at: at}
+	return d
 }
+
+func (d deadline) passed() bool { return d.set && time.Since(epoch) >= d.at }
 
 // fault returns the Timeout fault of a deadline that passed, about name.
 func (d deadline) fault(name string) error {
-	what := "deadline of the run passed"
+	what, hint := "deadline of the caller passed", "raise the timeout of the node, limits.time of the policy or the caller's deadline, or give the node less work"
 	switch {
 	case d.start > 0:
 		what = fmt.Sprintf("start timeout of %v passed", d.start)
+		hint = "the node does too much before its first input: give it less data, or ask the author of the module"
 	case d.node > 0:
 		what = fmt.Sprintf("node timeout of %v passed", d.node)
+		hint = "raise the timeout of the node, or give it less work; a module that never ends is for its author to mend"
 	}
-	return fault.Wrap(fault.Timeout, name, context.DeadlineExceeded, "%s", what)
+	return &fault.Error{Kind: fault.Timeout, Path: name, Msg: "stopped", Hint: hint, Err: passed(what)}
 }
+
+// passed says which deadline passed. It is a context.DeadlineExceeded.
+type passed string
+
+func (p passed) Error() string { return string(p) }
+
+func (passed) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // gone returns the fault of a context that ended, about name.
 func (d deadline) gone(ctx context.Context, name string) error {
@@ -49,7 +69,7 @@ func (d deadline) gone(ctx context.Context, name string) error {
 		return deadline{}.fault(name)
 	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, err) {
-		err = errors.Join(err, cause)
+		err = fmt.Errorf("%w: %w", err, cause)
 	}
 	return fault.Wrap(fault.Cancelled, name, err, "call was cancelled")
 }
@@ -62,6 +82,11 @@ type call struct {
 	step  *run.Step // nil while starting or configuring
 	trail *run.Trail
 
+	heard
+}
+
+// heard is what came of a call besides its result.
+type heard struct {
 	stop     error // why the guest was stopped
 	failed   bool  // the guest called fail
 	failCode int32
@@ -74,18 +99,20 @@ type call struct {
 
 // begin prepares the instance for a call.
 func (in *instance) begin(ctx context.Context, d deadline, s *run.Step) {
-	in.call = call{ctx: ctx, done: ctx.Done(), until: d, step: s}
+	c := &in.call
+	c.ctx, c.done, c.until, c.step = ctx, ctx.Done(), d, s
 	if s != nil {
-		in.call.trail = s.Trail
+		c.trail = s.Trail
 	}
 }
 
 // end reports what was dropped and forgets the step.
 func (in *instance) end() {
-	if c := &in.call; c.dropped > 0 && c.trail != nil {
+	c := &in.call
+	if c.dropped > 0 && c.trail != nil {
 		c.trail.Attrs = append(c.trail.Attrs, run.Int("spark.dropped", int64(c.dropped)))
 	}
-	in.call = call{}
+	*c = call{}
 }
 
 // expired returns the fault when the call's time is over or nobody wants its
@@ -97,7 +124,7 @@ func (in *instance) expired() error {
 		return c.until.gone(c.ctx, in.pool.module.manifest.Name)
 	default:
 	}
-	if !c.until.at.IsZero() && !time.Now().Before(c.until.at) {
+	if c.until.passed() {
 		return c.until.fault(in.pool.module.manifest.Name)
 	}
 	return nil
@@ -127,7 +154,7 @@ func (in *instance) refusal(where, otherwise string) error {
 		path += "." + where
 	}
 	if !in.call.failed {
-		return fault.New(fault.Rejected, path, "%s", otherwise)
+		return fault.New(fault.Rejected, path, "%s", otherwise).WithHint(defect)
 	}
 	kind := fault.Internal
 	if c := in.call.failCode; c >= 0 && int(c) < len(kindOfFail) {
@@ -146,12 +173,13 @@ const sampleEvery = 100
 
 func (in *instance) checkOutput(out []byte) error {
 	in.outputs++
-	if in.pool.module.trusted && in.outputs%sampleEvery != 1 || json.Valid(out) {
+	if in.pool.module.trusted && in.outputs%sampleEvery != 1 || json.Valid(out) && utf8.Valid(out) {
 		return nil
 	}
 	show := out
 	if len(show) > 40 {
 		show = show[:40]
 	}
-	return fault.New(fault.Rejected, in.pool.module.manifest.Name, "output of %d bytes is not JSON, it begins with %q", len(out), show)
+	return fault.New(fault.Rejected, in.pool.module.manifest.Name, "output of %d bytes is not JSON in UTF-8, it begins with %q", len(out), show).
+		WithHint(defect)
 }

@@ -134,12 +134,12 @@ func TestWhichDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	_, err := n.RunNode(ctx, step(`{}`))
-	wantFault(t, err, fault.Timeout, "deadline of the run passed")
+	wantFault(t, err, fault.Timeout, "deadline of the caller passed")
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Error("no DeadlineExceeded")
 	}
 	_, err = n.RunNode(ctx, step(`{}`)) // passed before it began
-	wantFault(t, err, fault.Timeout, "deadline of the run passed")
+	wantFault(t, err, fault.Timeout, "deadline of the caller passed")
 
 	reason := errors.New("a sibling failed")
 	cancelled, stop := context.WithCancelCause(t.Context())

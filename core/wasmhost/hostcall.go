@@ -229,9 +229,9 @@ func hostGenerate(in *instance, s []uint64) {
 	in.check()
 	c := &in.call
 	ctx := c.ctx
-	if !c.until.at.IsZero() {
+	if c.until.set {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, c.until.at)
+		ctx, cancel = context.WithDeadline(ctx, epoch.Add(c.until.at))
 		defer cancel()
 	}
 	resp, err := g.Generate(ctx, append([]byte(nil), req...), c.trail)

@@ -97,7 +97,8 @@ func (p *pool) start(ctx context.Context, until deadline) (*instance, error) {
 	}
 	if v := int32(in.stack[0]); v != abi.Version {
 		in.close()
-		return nil, fault.New(fault.Invalid, p.module.manifest.Name, "module speaks ABI v%d, the host v%d", v, abi.Version)
+		return nil, fault.New(fault.Invalid, p.module.manifest.Name, "module speaks ABI v%d, the host v%d", v, abi.Version).
+			WithHint("build the module for ABI v%d", abi.Version)
 	}
 	in.end()
 	return in, nil
@@ -167,14 +168,15 @@ func (in *instance) run(ctx context.Context, until deadline, s *run.Step) ([]byt
 	}
 	at, n := uint32(packed>>32), uint32(packed)
 	if limit := h.cfg.MaxPayloadMiB << 20; int64(n) > int64(limit) {
-		return nil, fault.New(fault.Limit, in.pool.module.manifest.Name, "output of %d bytes, the limit is %d", n, limit)
+		return nil, fault.New(fault.Limit, in.pool.module.manifest.Name, "output of %d bytes, the limit is %d", n, limit).
+			WithHint("make the node return less, by its settings or by splitting its input")
 	}
 	view, ok := in.mem.Read(at, n)
 	if !ok {
 		in.broken = true
 		h.stats.traps.Add(1)
 		return nil, fault.New(fault.Trap, in.pool.module.manifest.Name, "output of %d bytes at %#x lies outside the memory of %d bytes",
-			n, at, in.mem.Size())
+			n, at, in.mem.Size()).WithHint(defect)
 	}
 	out := make([]byte, n)
 	copy(out, view)
@@ -191,7 +193,8 @@ func (in *instance) give(doc string) error { return giveBytes(in, doc) }
 func giveBytes[T string | []byte](in *instance, doc T) error {
 	name := in.pool.module.manifest.Name
 	if limit := in.pool.module.host.cfg.MaxPayloadMiB << 20; len(doc) > limit {
-		return fault.New(fault.Limit, name, "input of %d bytes, the limit is %d", len(doc), limit)
+		return fault.New(fault.Limit, name, "input of %d bytes, the limit is %d", len(doc), limit).
+			WithHint("hand the node less at once, or give it what is large as an asset")
 	}
 	if len(doc) > in.room || in.input == 0 {
 		in.input, in.room = 0, 0
@@ -204,18 +207,23 @@ func giveBytes[T string | []byte](in *instance, doc T) error {
 				return in.outOfMemory("making room for an input")
 			}
 			in.broken = true
-			return fault.New(fault.Limit, name, "module has no room for an input of %d bytes", len(doc))
+			return fault.New(fault.Limit, name, "module has no room for an input of %d bytes", len(doc)).
+				WithHint("hand the node less at once")
 		}
 		in.room = len(doc)
 	}
 	view, ok := in.mem.Read(in.input, uint32(len(doc)))
 	if !ok {
 		in.broken = true
-		return fault.New(fault.Trap, name, "input buffer of %d bytes at %#x lies outside the memory of %d bytes", len(doc), in.input, in.mem.Size())
+		return fault.New(fault.Trap, name, "input buffer of %d bytes at %#x lies outside the memory of %d bytes", len(doc), in.input, in.mem.Size()).
+			WithHint(defect)
 	}
 	copy(view, doc)
 	return nil
 }
+
+// defect is the remedy for what no setting can mend.
+const defect = "the module is at fault: report it to its author with the input, or use another version of it"
 
 // failed turns an error of wazero into a fault and breaks the instance: a guest
 // that was cut off anywhere may answer wrongly later.
@@ -233,10 +241,16 @@ func (in *instance) failed(doing string, err error) error {
 	stats.traps.Add(1)
 	var exit *sys.ExitError
 	if errors.As(err, &exit) {
-		return fault.New(fault.Trap, name, "module exited with code %d while %s%s", exit.ExitCode(), doing, in.lastWords())
+		return fault.New(fault.Trap, name, "module exited with code %d while %s%s", exit.ExitCode(), doing, in.lastWords()).WithHint(defect)
 	}
 	cause, trace := trimTrace(err)
-	f := fault.New(fault.Trap, name, "module crashed while %s: %s%s", doing, cause, in.lastWords())
+	words := in.lastWords()
+	if words != "" && cause == "unreachable" { // how a guest ends itself after it spoke
+		cause = ""
+	} else {
+		cause = ": " + cause
+	}
+	f := fault.New(fault.Trap, name, "module crashed while %s%s%s", doing, cause, words).WithHint(defect)
 	if trace != "" {
 		f.Err = errors.New("at " + trace)
 	}
@@ -250,8 +264,12 @@ func (in *instance) outOfMemory(doing string) error {
 	in.broken = true
 	p := in.pool
 	p.module.host.stats.memoryDenied.Add(1)
+	hint := "give the node less data, or raise nodes.memory_mib of the host"
+	if p.memory>>20 < p.module.host.cfg.MemoryMiB {
+		hint = "give the node less data, or use a build of the module whose manifest asks for more memory_mib"
+	}
 	return fault.New(fault.Limit, p.module.manifest.Name, "module wanted more than its %d MiB of memory while %s", p.memory>>20, doing).
-		WithHint("raise memory_mib, of the node type or of the host, or give the node less data")
+		WithHint("%s", hint)
 }
 
 // lastWords is what the guest said before it crashed.
@@ -268,7 +286,8 @@ func (in *instance) lastWords() string {
 // maxFrames bounds the stack in the message of a trap.
 const maxFrames = 6
 
-// trimTrace splits wazero's error into its cause and a one-line stack.
+// trimTrace splits wazero's error into its cause and a one-line stack of the
+// functions that have names; a stripped module has none.
 func trimTrace(err error) (cause, trace string) {
 	cause, rest, _ := strings.Cut(err.Error(), "\nwasm stack trace:")
 	cause = strings.TrimPrefix(cause, "wasm error: ")
@@ -280,7 +299,7 @@ func trimTrace(err error) (cause, trace string) {
 		if i := strings.LastIndexByte(line, '('); i > 0 {
 			line = line[:i]
 		}
-		if line != "" && len(frames) < maxFrames {
+		if named := strings.TrimPrefix(line, "."); named != "" && named[0] != '$' && len(frames) < maxFrames {
 			frames = append(frames, line)
 		}
 	}

@@ -63,7 +63,7 @@ func (h *Host) Node(ctx context.Context, m *Module, spec NodeSpec) (*Node, error
 	memory := h.cfg.MemoryMiB
 	if t.MemoryMiB > memory {
 		return nil, fault.New(fault.Limit, "memory_mib", "node type %s wants %d MiB, the host gives at most %d", t.Type, t.MemoryMiB, memory).
-			WithHint("raise memory_mib of the host")
+			WithHint("raise nodes.memory_mib of the host")
 	}
 	if t.MemoryMiB > 0 {
 		memory = t.MemoryMiB

@@ -70,7 +70,7 @@ func TestHostile(t *testing.T) {
 		words   []string
 		keeps   bool // the instance may be used again
 	}{
-		"traps":                 {code: []byte{opUnreachable}, kind: fault.Trap, words: []string{"hand: module crashed while processing: unreachable", "at "}},
+		"traps":                 {code: []byte{opUnreachable}, kind: fault.Trap, words: []string{"hand: module crashed while processing: unreachable"}},
 		"divides by zero":       {code: cat(c32(1), c32(0), []byte{0x6d, 0x1a}, echoCode), kind: fault.Trap, words: []string{"divide by zero"}},
 		"reads outside":         {code: cat(c32(-1), []byte{0x28, 2, 0, 0x1a}, echoCode), kind: fault.Trap, words: []string{"out of bounds"}},
 		"recurses without end":  {code: cat(c32(0), c32(0), callTo(3)), kind: fault.Trap, words: []string{"stack overflow"}},

@@ -146,8 +146,8 @@ func (p *pool) wait(ctx context.Context, end deadline, w *waiter, patience time.
 		defer t.Stop()
 		impatient = t.C
 	}
-	if !end.at.IsZero() {
-		t := time.NewTimer(time.Until(end.at))
+	if end.set {
+		t := time.NewTimer(end.at - time.Since(epoch))
 		defer t.Stop()
 		late = t.C
 	}
