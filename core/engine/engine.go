@@ -43,11 +43,12 @@ type Observer interface {
 	Observe(o *run.Observation)
 }
 
-// Program is a plan with what runs its nodes. Set both fields once; a Program is
+// Program is a plan with what runs its nodes. Build makes one of a plan. Set the fields once; a Program is
 // then safe for concurrent use and must not be copied.
 type Program struct {
 	Plan    *graph.Plan
-	Runners []NodeRunner // by node index
+	Runners []NodeRunner // by node index; nil for a node that is a graph
+	Nested  []*Program   // by node index, of nodes that are graphs; may be nil when there is none
 
 	once  sync.Once
 	prep  *prepared
@@ -87,8 +88,8 @@ type Result struct {
 // be running.
 func Run(ctx context.Context, p *Program, input []byte, o Options) (*Result, error) {
 	p.once.Do(func() { p.prep = prepare(p, "") })
-	if len(p.Runners) != len(p.Plan.Nodes) {
-		return &Result{}, fault.New(fault.Internal, "", "program has %d runners for %d nodes", len(p.Runners), len(p.Plan.Nodes))
+	if p.prep.bad != nil {
+		return &Result{}, p.prep.bad
 	}
 	if o.Parallel <= 0 {
 		o.Parallel = runtime.GOMAXPROCS(0)

@@ -41,3 +41,55 @@ edges:
 	fmt.Println(string(res.Output), res.OutputNode, res.Steps, err)
 	// Output: {"got":{"got":{"name":"Ada"},"say":"hello"},"say":"hello!"} shout 2 <nil>
 }
+
+// A node can be another graph. Nest locks it, Compile makes one plan of all levels
+// and Build one program; limits, steps and the observer are those of the run.
+func ExampleBuild() {
+	outer, _ := graph.Decode([]byte(`
+graph: report
+start: summaries
+nodes:
+  summaries: {graph: summarise@^1, foreach: {items: input.texts}, input: {text: "=item"}}
+  join:      {native: join}
+edges: [{from: summaries, to: join}]
+`), "report.yaml")
+	inner, _ := graph.Decode([]byte(`
+graph: summarise
+version: 1.4.0
+start: cut
+nodes: {cut: {native: cut}}
+`), "summarise.yaml")
+	l := &graph.Locked{Graph: outer}
+	err := graph.Nest(l, nil, func(ref string) (*graph.NestedLock, error) {
+		return &graph.NestedLock{Version: inner.Version, Locked: &graph.Locked{Graph: inner}}, nil
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	plan, err := graph.Compile(l)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	natives := map[string]engine.Func{
+		"cut": func(_ context.Context, s *run.Step) ([]byte, error) {
+			return []byte(`"` + string(s.Input[9:12]) + `"`), nil
+		},
+		"join": func(_ context.Context, s *run.Step) ([]byte, error) { return s.Input, nil },
+	}
+	p, err := engine.Build(plan, func(path string, _ *graph.Plan, n *graph.PlanNode) (engine.NodeRunner, error) {
+		fmt.Println("node", path)
+		return natives[n.Spec.Native], nil
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	res, err := engine.Run(context.Background(), p, []byte(`{"texts":["first text","second text"]}`), engine.Options{})
+	fmt.Println(string(res.Output), res.Steps, err)
+	// Output:
+	// node summaries/cut
+	// node join
+	// ["fir","sec"] 6 <nil>
+}

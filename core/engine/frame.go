@@ -157,7 +157,7 @@ func (f *frame) fail(err error) {
 	}
 	for _, g := range f.x.nested {
 		if g.err == nil && g.under(f) {
-			g.err = err
+			g.err = fault.Wrap(fault.Cancelled, g.parent.path(), errFailed, "stopped")
 		}
 	}
 	f.open++ // so that f does not end before all is given up

@@ -2,22 +2,6 @@ package engine
 
 import "github.com/sparkrsi/spark/core/graph"
 
-// prepared is what scheduling needs to know about a plan beyond the plan.
-type prepared struct {
-	plan    *graph.Plan
-	runners []NodeRunner
-	nested  []*prepared    // by node, nil for a node that is no graph
-	prefix  string         // of names: outer/ in a nested graph
-	names   []string       // as observed, by node
-	paths   []string       // nodes.NAME, by node
-	index   map[string]int // node name -> index
-	gather  []bool         // by node: join all over several edges
-	keyed   []bool         // by node: gathers from several predecessors, so its input names them
-	gathers bool           // any node gathers
-	endless bool           // a cycle has no max_visits, so only a limit on steps ends it
-	reach   []bits         // by edge into a gathering node: the nodes from which a token can still take it
-}
-
 // bits is a set of node indices.
 type bits []uint64
 
@@ -34,32 +18,6 @@ func (b bits) meets(o bits) bool {
 		}
 	}
 	return false
-}
-
-func prepare(pr *Program, prefix string) *prepared {
-	p := pr.Plan
-	n := len(p.Nodes)
-	r := &prepared{plan: p, runners: pr.Runners, prefix: prefix, nested: make([]*prepared, n), names: make([]string, n), index: make(map[string]int, n), paths: make([]string, n), gather: make([]bool, n),
-		keyed: make([]bool, n), reach: make([]bits, len(p.Edges))}
-	// Compile left no other error than a cycle without a bound.
-	r.endless = p.Type == graph.TypeCyclic && p.Graph.Validate(nil).HasErrors()
-	for i := range p.Nodes {
-		pn := &p.Nodes[i]
-		r.index[pn.Spec.Name] = i
-		r.names[i] = prefix + pn.Spec.Name
-		r.paths[i] = "nodes." + r.names[i]
-		if pn.Join == graph.JoinAny || len(pn.In) < 2 {
-			continue
-		}
-		r.gather[i], r.gathers = true, true
-		for _, e := range pn.In {
-			if p.Edges[e].From != p.Edges[pn.In[0]].From {
-				r.keyed[i] = true
-			}
-			r.reach[e] = upstream(p, e)
-		}
-	}
-	return r
 }
 
 // upstream returns the nodes from which a token can come to take edge e without

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"time"
+
+	"github.com/sparkrsi/spark/core/graph"
 )
 
 // descend starts the nested graph that t names; t ends with it.
@@ -32,6 +34,9 @@ func (x *execution) descend(t *token) {
 		ctx, cancel := context.WithTimeoutCause(f.ctx, limit, errNodeTimeout)
 		stop := f.stop
 		f.ctx, f.stop = ctx, func(err error) { stop(err); cancel() }
+	}
+	if t.frame.prep.plan.Nodes[t.node].Spec.State == graph.StateShared {
+		f.state = t.frame.state
 	}
 	x.nested = append(x.nested, f)
 	f.open++

@@ -23,13 +23,14 @@ var rewrite = flag.Bool("rewrite", false, "rewrite the expectations in testdata"
 
 // TestScenarios reads testdata/*.txt. A file is a sequence of cases divided by
 // ==== lines; a case is a document, a script and what happens with one worker,
-// divided by ---- lines. With more workers the result must be the same. Run with
+// divided by ---- lines. The graphs that a document nests follow it after --- lines.
+// With more workers the result must be the same. Run with
 // -rewrite to renew what happens.
 //
 // A script has the lines "input JSON", "limits K=V ..." and "NODE: ACTION; ...",
 // one action a try of the node, the last for all further ones. An action is a
 // list of words divided by commas: sleep D, cost USD, tokens N, set KEY, panic,
-// hang, fail KIND, echo, count, return JSON. Nodes without a line echo. A line
+// hang, fail KIND, echo, count, get KEY, return JSON. Nodes without a line echo. A line
 // "NODE#I: ..." is for item I of a foreach, counted from 1.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -72,22 +73,22 @@ func play(t *testing.T, doc, script string, parallel int) (trace, result string)
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		input, limits, runners := readScript(t, script)
-		g, fs := graph.Decode([]byte(doc), "")
-		if fs.HasErrors() {
-			t.Fatal(fs)
-		}
-		plan, err := graph.Compile(&graph.Locked{Graph: g})
+		docs := strings.Split(doc, "---\n")
+		l := lockAll(t, docs, 0)
+		plan, err := graph.Compile(l)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &Program{Plan: plan}
-		for _, n := range g.Nodes {
-			r := runners[n.Name]
-			if r == nil {
-				r = &scripted{actions: []string{"echo"}}
+		p, err := Build(plan, func(path string, _ *graph.Plan, _ *graph.PlanNode) (NodeRunner, error) {
+			if r := runners[path]; r != nil {
+				return r, nil
 			}
-			p.Runners = append(p.Runners, r)
+			return &scripted{actions: []string{"echo"}}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
+		g := l.Graph
 		start := time.Now()
 		w := &writer{start: start}
 		res, err := Run(t.Context(), p, []byte(input), Options{Observer: w, Limits: limits, Parallel: parallel, Seed: 7,
@@ -106,6 +107,27 @@ func play(t *testing.T, doc, script string, parallel int) (trace, result string)
 	return trace, result
 }
 
+// lockAll locks the graph of document i; the graphs it nests are other documents.
+func lockAll(t *testing.T, docs []string, i int) *graph.Locked {
+	g, fs := graph.Decode([]byte(docs[i]), "")
+	if fs.HasErrors() {
+		t.Fatal(fs)
+	}
+	l := &graph.Locked{Graph: g}
+	err := graph.Nest(l, nil, func(ref string) (*graph.NestedLock, error) {
+		for i, d := range docs {
+			if strings.HasPrefix(d, "graph: "+strings.Split(ref, "@")[0]+"\n") {
+				return &graph.NestedLock{Locked: lockAll(t, docs, i)}, nil
+			}
+		}
+		return nil, fault.New(fault.NotFound, "", "no graph %s", ref)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 // writer writes one line a step: number and node, the step it came after, when it
 // was ready, how long it waited and ran, and input and output.
 type writer struct {
@@ -120,6 +142,9 @@ func (w *writer) Observe(o *run.Observation) {
 		w.finished++
 	case run.StepFinished, run.StepRetried:
 		fmt.Fprintf(&w.b, "%d %s", o.Seq, o.Node)
+		if o.Parent > 0 {
+			fmt.Fprintf(&w.b, " of %d", o.Parent-1)
+		}
 		if o.Visit > 0 {
 			fmt.Fprintf(&w.b, " visit %d", o.Visit)
 		}
@@ -209,6 +234,9 @@ func (s *scripted) RunNode(ctx context.Context, step *run.Step) ([]byte, error) 
 			return step.Input, nil
 		case "count":
 			return fmt.Append(nil, step.Visit), nil
+		case "get":
+			v, _ := step.State.Get(arg)
+			return v, nil
 		case "return":
 			_, json, _ := strings.Cut(action, "return ")
 			return []byte(json), nil

@@ -158,6 +158,9 @@ func (n *Node) normalise() {
 	if n.Route == RouteAll {
 		n.Route = ""
 	}
+	if n.State == StateIsolated {
+		n.State = ""
+	}
 	if f := n.Foreach; f != nil {
 		if f.OnItemError == ItemFail {
 			f.OnItemError = ""

@@ -12,12 +12,19 @@ import (
 // their lock; a graph of native nodes needs none. A cycle without max_visits is
 // taken: whoever runs the plan sets a limit on steps.
 func Compile(l *Locked) (*Plan, error) {
+	if err := nesting(l, nil); err != nil {
+		return nil, err
+	}
+	return compile(l)
+}
+
+func compile(l *Locked) (*Plan, error) {
 	g := l.Graph
 	if err := g.Validate(nil, StepsLimited()).Err(""); err != nil {
 		return nil, err
 	}
 	s := shapeOf(g)
-	p := &Plan{Graph: g, Type: s.kind(g), Start: s.start, Levels: s.level}
+	p := &Plan{Graph: g, Locked: l, Type: s.kind(g), Start: s.start, Levels: s.level}
 	for i, n := range g.Nodes {
 		pn := PlanNode{Spec: n, Type: run.NodeType{Name: "native"}, In: s.in[i], Out: s.out[i], Join: JoinAll}
 		if n.Join != "" {
@@ -32,6 +39,13 @@ func Compile(l *Locked) (*Plan, error) {
 			pn.Type = run.NodeType{Name: k.Type, Version: k.Version, Digest: k.Digest}
 		}
 		var err error
+		if n.Graph != "" {
+			var k *NestedLock
+			if pn.Nested, k, err = compileNested(l, n); err != nil {
+				return nil, err
+			}
+			pn.Type = run.NodeType{Name: "graph", Version: k.Version, Digest: k.Digest}
+		}
 		if n.Input != nil {
 			if pn.Input, err = CompileMapping(n.Input.Raw); err != nil {
 				return nil, fault.Wrap("", "nodes."+n.Name+".input", err, "mapping")

@@ -84,6 +84,8 @@ func (d *decoder) node(name string, n *yaml.Node, path string) *Node {
 	ok := d.object(n, path, fields{
 		"module":     d.str(&v.Module),
 		"native":     d.str(&v.Native),
+		"graph":      d.str(&v.Graph),
+		"state":      word(d, &v.State, StateIsolated, StateShared),
 		"config":     d.jsonObject(&v.Config),
 		"assets":     d.words(&v.Assets),
 		"timeout":    d.duration(&v.Timeout),
@@ -104,10 +106,10 @@ func (d *decoder) node(name string, n *yaml.Node, path string) *Node {
 			d.object(n, path, fields{"generate": d.boolean(&v.Grant.Generate), "clock": d.boolean(&v.Grant.Clock),
 				"random": d.boolean(&v.Grant.Random)}, "http")
 		},
-	}, "cache", "isolation", "graph", "validate", "model", "rate_limit", "breaker", "wait",
+	}, "cache", "isolation", "validate", "model", "rate_limit", "breaker", "wait",
 		"implements", "reducer")
-	if ok && lookup(n, "module") == nil && lookup(n, "native") == nil {
-		d.errorf(n, path, "add module: NAME@VERSION or native: FUNCTION", "says neither module nor native")
+	if ok && lookup(n, "module") == nil && lookup(n, "native") == nil && lookup(n, "graph") == nil {
+		d.errorf(n, path, "add module: NAME@VERSION, graph: NAME@VERSION or native: FUNCTION", "says neither module nor graph nor native")
 	}
 	v.normalise()
 	return v

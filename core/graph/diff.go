@@ -16,8 +16,8 @@ type Kind string
 // by a person in a document and are only reported by Diff.
 const (
 	NodeConfigUpdate Kind = "node_config_update" // Path inside the config
-	NodeModuleUpdate Kind = "node_module_update" // Path module or native
-	NodePolicyUpdate Kind = "node_policy_update" // Path timeout, retry, join, route, max_visits, input or foreach
+	NodeModuleUpdate Kind = "node_module_update" // Path module, native or graph
+	NodePolicyUpdate Kind = "node_policy_update" // Path timeout, retry, join, route, max_visits, input, foreach or state
 	NodeAdd          Kind = "node_add"
 	NodeRemove       Kind = "node_remove"
 	EdgeAdd          Kind = "edge_add"
@@ -122,8 +122,8 @@ func (d *differ) field(k Kind, target, path string, was, is json.RawMessage) {
 
 // The fields of a node by the kind of change that reaches them.
 var (
-	moduleFields = []string{"module", "native"}
-	policyFields = []string{"timeout", "retry", "join", "route", "max_visits", "input", "foreach"}
+	moduleFields = []string{"module", "native", "graph"}
+	policyFields = []string{"timeout", "retry", "join", "route", "max_visits", "input", "foreach", "state"}
 	grantFields  = []string{"grant", "assets"}
 )
 

@@ -9,7 +9,7 @@ import (
 )
 
 // Digest returns the identity of a version: the hex sha256 of the canonical JSON
-// of the graph, its locks and its assets. The label and the summary are for
+// of the graph, its locks, its assets and the digests of its nested graphs. The label and the summary are for
 // people and are left out; the order of nodes and edges counts, because routes
 // and outputs follow it.
 func Digest(l *Locked) string {
@@ -17,6 +17,11 @@ func Digest(l *Locked) string {
 	g := *l.Graph
 	g.Version, g.Summary = "", ""
 	c.Graph = &g
+	c.Nested = slices.Clone(l.Nested)
+	for i := range c.Nested { // what is nested counts by its own digest, its label not at all
+		k := &c.Nested[i]
+		k.Version, k.Digest, k.Locked = "", Digest(k.Locked), nil
+	}
 	sum := sha256.Sum256(canonicalOf(&c))
 	return hex.EncodeToString(sum[:])
 }

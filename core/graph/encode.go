@@ -49,7 +49,7 @@ func Encode(g *Graph) []byte {
 }
 
 func encodeNode(n *Node) *yaml.Node {
-	return ordered(fieldsOf(n), "module", "native", "config", "assets", "timeout", "retry", "join", "route", "max_visits",
+	return ordered(fieldsOf(n), "module", "native", "graph", "state", "config", "assets", "timeout", "retry", "join", "route", "max_visits",
 		"foreach", "input", "grant")
 }
 

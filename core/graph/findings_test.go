@@ -33,6 +33,15 @@ func known(ref string) (*abi.NodeType, error) {
 	return nil, fault.New(fault.NotFound, "", "no module serves %s", ref).WithHint("spark module push FILE")
 }
 
+// nestable serves the graphs that scenarios nest.
+func nestable(ref string) (*NestedLock, error) {
+	if r, err := ParseRef(ref); err == nil && r.Type == "inner" && r.Range.Match("1.2.0") {
+		g, fs := Decode([]byte("graph: inner\nversion: 1.2.0\nstart: x\nnodes: {x: {native: f}}\n"), "")
+		return &NestedLock{Version: "1.2.0", Locked: &Locked{Graph: g}}, fs.Err("")
+	}
+	return nil, fault.New(fault.NotFound, "", "no graph serves %s", ref).WithHint("spark graph apply FILE")
+}
+
 // TestFindings reads testdata/*.txt. A file is a sequence of cases divided by
 // ==== lines; a case is a verb (graph, policy), a document, a line of ---- and
 // the findings. Run with -rewrite to renew the findings.
@@ -75,7 +84,7 @@ func findingsOf(t *testing.T, verb, doc string) string {
 	case "graph":
 		var g *Graph
 		if g, fs = Decode([]byte(doc), "graph.yaml"); g != nil {
-			fs = append(fs, g.Validate(known)...)
+			fs = append(fs, g.Validate(known, Nested(nestable))...)
 		}
 	default:
 		t.Fatalf("unknown verb %q", verb)

@@ -17,7 +17,8 @@ const (
 // to programs. It is immutable and safe for concurrent use.
 type Plan struct {
 	Graph  *Graph
-	Type   string // sequential, branching, parallel or cyclic
+	Locked *Locked // what was compiled
+	Type   string  // sequential, branching, parallel or cyclic
 	Nodes  []PlanNode
 	Edges  []PlanEdge
 	Start  int   // index into Nodes
@@ -28,9 +29,10 @@ type Plan struct {
 // PlanNode is one node of a plan.
 type PlanNode struct {
 	Spec    *Node
-	Type    run.NodeType // filled from the lock, or native
+	Type    run.NodeType // filled from the lock, native or graph
 	In, Out []int        // indices into Edges, in document order
 	Join    Join
+	Nested  *Plan    // of a node that is a graph, else nil
 	Input   *Program // nil takes the incoming data as it is
 	Items   *Program // list of a foreach, nil outside of one
 	Reads   []int    // nodes whose output Input names, indices into Nodes

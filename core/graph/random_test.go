@@ -15,9 +15,12 @@ func randomGraph(r *rand.Rand) *Graph {
 	g := &Graph{Name: pick("g", "h"), Version: pick("", "1.0.0", "on"), Summary: pick("", "a: b # c\n d"), Start: pick("n0", "n1")}
 	for _, i := range r.Perm(6)[:1+r.IntN(5)] {
 		n := &Node{Name: fmt.Sprint("n", i), Timeout: Duration(r.IntN(2) * 2500000), MaxVisits: r.IntN(3)}
-		if r.IntN(2) == 0 {
+		switch r.IntN(3) {
+		case 0:
 			n.Module = pick("a@^1", "b@*")
-		} else {
+		case 1:
+			n.Graph, n.State = pick("g", "h@^1"), StateScope(pick("", "shared"))
+		default:
 			n.Native = pick("f", "true", "0x1")
 		}
 		if r.IntN(2) == 0 {

@@ -30,11 +30,13 @@ type Graph struct {
 	pos positions // where each part stands in the document, nil when unknown
 }
 
-// Node is one step of the document. Exactly one of Module and Native is set.
+// Node is one step of the document. Exactly one of Module, Native and Graph is set.
 type Node struct {
 	Name      string          `json:"name"`
 	Module    string          `json:"module,omitempty"` // node type and semver range, such as bm25@^1
 	Native    string          `json:"native,omitempty"` // a Go function registered by the host
+	Graph     string          `json:"graph,omitempty"`  // another graph and semver range, such as search@^1
+	State     StateScope      `json:"state,omitempty"`  // what state a nested graph has
 	Config    json.RawMessage `json:"config,omitempty"` // canonical JSON object
 	Assets    []string        `json:"assets,omitempty"`
 	Timeout   Duration        `json:"timeout,omitempty"` // 0 leaves it to the host
@@ -46,6 +48,15 @@ type Node struct {
 	Foreach   *Foreach        `json:"foreach,omitempty"`
 	Grant     *Grant          `json:"grant,omitempty"`
 }
+
+// StateScope says which state a nested graph reads and writes.
+type StateScope string
+
+// The scopes. The zero value is StateIsolated.
+const (
+	StateIsolated StateScope = "isolated" // one of its own, empty at each visit
+	StateShared   StateScope = "shared"   // that of the graph around it
+)
 
 // Edge leads from one node to another. At most one of When, Otherwise and
 // OnError is set; with none of them the edge always fires on success.
@@ -236,9 +247,19 @@ type AssetLock struct {
 
 // Locked is a graph with everything it refers to pinned: what a version is.
 type Locked struct {
-	Graph  *Graph      `json:"spec"`
-	Locks  []Lock      `json:"locks,omitempty"`  // in node order
-	Assets []AssetLock `json:"assets,omitempty"` // by name
+	Graph  *Graph       `json:"spec"`
+	Locks  []Lock       `json:"locks,omitempty"`  // in node order
+	Assets []AssetLock  `json:"assets,omitempty"` // by name
+	Nested []NestedLock `json:"nested,omitempty"` // in node order
+}
+
+// NestedLock pins the version that a node's graph reference resolved to, whole,
+// so that the version around it needs nothing else.
+type NestedLock struct {
+	Node    string  `json:"node"`
+	Version string  `json:"version,omitempty"` // its label when it was locked, for people
+	Digest  string  `json:"digest"`            // of Locked
+	Locked  *Locked `json:"locked"`
 }
 
 // Finding is one thing wrong or doubtful in a document.

@@ -48,6 +48,7 @@ type validator struct {
 	g            *Graph
 	s            *shape
 	known        func(ref string) (*abi.NodeType, error)
+	nested       func(ref string) (*NestedLock, error)
 	stepsLimited bool
 	fs           Findings
 }
@@ -180,8 +181,19 @@ func (v *validator) expression(path string, p *Program, err error) {
 
 func (v *validator) node(n *Node) {
 	path := "nodes." + n.Name
-	if (n.Module == "") == (n.Native == "") {
-		v.errorf(path, "keep one of them", "a node has either module or native")
+	kinds := 0
+	for _, set := range []string{n.Module, n.Native, n.Graph} {
+		if set != "" {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		v.errorf(path, "keep one of them", "a node has exactly one of module, native and graph")
+	}
+	if n.Graph != "" {
+		v.graph(n, path)
+	} else if n.State != "" {
+		v.errorf(path+".state", "remove the key", "only a node with graph has a state of its own or shares one")
 	}
 	if n.Module != "" {
 		v.module(n, path)
@@ -240,6 +252,41 @@ func (v *validator) foreach(n *Node, f *Foreach, path string) {
 	}
 	if m := f.OnItemError; m != "" && m != ItemFail && m != ItemSkip && m != ItemNull {
 		v.errorf(path+".on_item_error", "one of fail, skip, null", "%q is not one of the choices", m)
+	}
+}
+
+// graph checks a node that is another graph.
+func (v *validator) graph(n *Node, path string) {
+	ref, err := ParseRef(n.Graph)
+	if err != nil {
+		v.errorf(path+".graph", refHint, "%v", err)
+		return
+	}
+	v.notOnGraphs(path+".config", ref.Type, len(n.Config) > 0)
+	v.notOnGraphs(path+".assets", ref.Type, len(n.Assets) > 0)
+	v.notOnGraphs(path+".grant", ref.Type, n.Grant != nil)
+	if n.State != "" && n.State != StateIsolated && n.State != StateShared {
+		v.errorf(path+".state", "one of isolated, shared", "%q is not one of the choices", n.State)
+	}
+	if ref.Type == v.g.Name {
+		v.errorf(path+".graph", "use max_visits and an edge back to loop", "the graph holds itself")
+		return
+	}
+	if v.nested == nil {
+		return
+	}
+	k, err := v.nested(n.Graph)
+	if err == nil {
+		err = nesting(k.Locked, []string{v.g.Name})
+	}
+	if err != nil {
+		v.errorf(path+".graph", fault.HintOf(err), "%v", err)
+	}
+}
+
+func (v *validator) notOnGraphs(path, name string, set bool) {
+	if set {
+		v.errorf(path, "set it on a node of "+name, "a node that is a graph cannot have this key")
 	}
 }
 
