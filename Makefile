@@ -14,7 +14,7 @@ build: $(WASM) ## build bin/spark, with the stock node modules embedded
 	@$(GO) build -ldflags "-s -w" -o $(SPARK) ./hostd/cmd/spark
 
 $(WASM): $(GUEST) go.mod
-	@$(GO) run ./sdk/node/cmd/modbuild -o $@ ./plugins/nodes/stock
+	@$(GO) run ./sdk/node/cmd/modbuild -o $@ ./plugins/nodes/stock >/dev/null
 
 demo: build ## run the whole loop on the documentation of the Go standard library
 	@$(SPARK) demo
