@@ -56,7 +56,7 @@ func New(h *host.Host, o Options) http.Handler {
 	s.mux.HandleFunc("POST /v1/rsi/cycle", s.cycle)
 	s.answer("/", func(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, fault.New(fault.NotFound, r.Method+" "+r.URL.Path, "there is no such route").
-			WithHint("look at docs/API.md, or use a spark of the same version on both sides")
+			WithHint("use a spark of the same version on both sides")
 	})
 	return s
 }

@@ -22,11 +22,8 @@ func (a *app) graphCommand() *cobra.Command {
 		a.lintCommand(), a.applyCommand(), a.listCommand(), a.showCommand(), a.versionsCommand(), a.diffCommand())
 }
 
-// policySuffix names the policy that lies beside a graph document.
-const policySuffix = ".policy"
-
 // document reads a graph file and its policy: the second argument, else
-// NAME.policy.yaml beside NAME.yaml. Standard input, written -, has no sibling.
+// NAME.policy.yaml, .yml or .json beside it. Standard input, written -, has no sibling.
 func (a *app) document(args []string) (d api.Document, note string, err error) {
 	if d.Graph, d.GraphFile, err = a.readDocument(args[0]); err != nil {
 		return d, "", err
@@ -35,10 +32,12 @@ func (a *app) document(args []string) (d api.Document, note string, err error) {
 	if len(args) > 1 {
 		policy = args[1]
 	} else if args[0] != "-" {
-		ext := filepath.Ext(args[0])
-		sibling := strings.TrimSuffix(args[0], ext) + policySuffix + ext
-		if _, err := os.Stat(sibling); err == nil {
-			policy, note = sibling, "policy: "+sibling
+		base := strings.TrimSuffix(args[0], filepath.Ext(args[0])) + ".policy"
+		for _, ext := range []string{".yaml", ".yml", ".json"} {
+			if _, err := os.Stat(base + ext); err == nil {
+				policy, note = base+ext, "policy: "+base+ext
+				break
+			}
 		}
 	}
 	if policy != "" {

@@ -106,7 +106,7 @@ func TestScripts(t *testing.T) {
 			return warmCache(filepath.Join(e.WorkDir, ".spark"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"fails": fails, "await": await, "newer": newer, "unchanged": unchanged,
+			"fails": fails, "await": await, "newer": newer, "unchanged": unchanged, "freeport": freeport,
 		},
 	})
 }
@@ -193,4 +193,15 @@ func unchanged(ts *testscript.TestScript, neg bool, args []string) {
 	} else if before != b.String() {
 		ts.Fatalf("%s changed:\n%s\nit was:\n%s", args[0], b.String(), before)
 	}
+}
+
+// freeport VARIABLE sets a variable to a loopback address that nobody uses.
+func freeport(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: freeport VARIABLE")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Setenv(args[0], l.Addr().String())
+	ts.Check(l.Close())
 }
