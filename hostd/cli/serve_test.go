@@ -34,12 +34,17 @@ type process struct {
 
 // serve starts a daemon on the folder root, whose graphs lie in root/graphs, and
 // waits until it answers.
-func serve(t *testing.T, root string, more ...string) *process {
+func serve(t *testing.T, root string) *process {
+	t.Helper()
+	return serveDraining(t, root, "20s")
+}
+
+// serveDraining is serve with a drain timeout.
+func serveDraining(t *testing.T, root, drain string) *process {
 	t.Helper()
 	p := &process{t: t, dir: filepath.Join(root, "data"), logs: make(chan map[string]any, 1000), done: make(chan struct{})}
-	args := append([]string{"serve", "--data-dir", p.dir, "--graphs", filepath.Join(root, "graphs")}, more...)
-	p.cmd = exec.Command("spark", args...)
-	p.cmd.Env = append(os.Environ(), "SPARK_DRAIN_TIMEOUT=20s")
+	p.cmd = exec.Command("spark", "serve", "--data-dir", p.dir, "--graphs", filepath.Join(root, "graphs"))
+	p.cmd.Env = append(os.Environ(), "SPARK_DRAIN_TIMEOUT="+drain)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -355,6 +360,45 @@ func underWay(t *testing.T, c *api.Client) {
 		if h.Runs > 0 {
 			return
 		}
+	}
+}
+
+// TestCutOff proves that a run that outlasts the drain is cancelled, recorded as
+// that, and that the daemon says so.
+func TestCutOff(t *testing.T) {
+	dir := root(t, "hello")
+	p := serveDraining(t, dir, "100ms")
+	c := p.client()
+	push(t, c)
+	if _, _, err := c.Apply(t.Context(), api.Document{Graph: slow(60)}); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	busy := p.client()
+	go func() {
+		_, err := busy.Run(context.Background(), api.Run{Graph: "slow"})
+		ended <- err
+	}()
+	underWay(t, c)
+	if code := p.end(syscall.SIGTERM); code != 1 {
+		t.Errorf("exit status %d, want 1", code)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the run succeeded")
+	}
+	said := false
+	for line := range p.logs {
+		said = said || strings.Contains(fmt.Sprint(line["msg"]), "requests were still under way after 100ms and were cut off")
+	}
+	if !said {
+		t.Error("the daemon does not say what was cut off")
+	}
+	out, err := exec.Command("spark", "telemetry", "traces", "--status", "cancelled", "--data-dir", p.dir, "-o", "json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(out), `"trace_id"`); n != 1 {
+		t.Errorf("%d cancelled traces, want 1: %s", n, out)
 	}
 }
 
