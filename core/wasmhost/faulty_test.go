@@ -14,7 +14,7 @@ import (
 // TestFaulty: every way to misbehave ends in one line that says what happened
 // and what to do.
 func TestFaulty(t *testing.T) {
-	h := openHost(t, Config{MemoryMiB: 64})
+	h := openHost(t, Config{MemoryMiB: 32})
 	m := admit(t, h, builtModule(t, "faulty"), false)
 	const limit = 100 * time.Millisecond
 	for name, c := range map[string]struct {
@@ -27,8 +27,8 @@ func TestFaulty(t *testing.T) {
 		"trap":    {"trap", `{}`, time.Minute, fault.Trap, "faulty: module crashed while processing: panic: trapped on purpose", defect},
 		"loop":    {"loop", `{}`, limit, fault.Timeout, "faulty: stopped: node timeout of 100ms passed", "raise the timeout of the node"},
 		"recurse": {"recurse", `{}`, limit, fault.Timeout, "faulty: stopped: node timeout of 100ms passed", "raise the timeout of the node"},
-		"pit":     {"recurse", `{"deep":true}`, time.Minute, fault.Limit, "faulty: module wanted more than its 64 MiB of memory while processing", "raise nodes.memory_mib"},
-		"memory":  {"eatmemory", `{}`, time.Minute, fault.Limit, "faulty: module wanted more than its 64 MiB of memory while processing", "raise nodes.memory_mib"},
+		"pit":     {"recurse", `{"deep":true}`, time.Minute, fault.Limit, "faulty: module wanted more than its 32 MiB of memory while processing", "raise nodes.memory_mib"},
+		"memory":  {"eatmemory", `{}`, time.Minute, fault.Limit, "faulty: module wanted more than its 32 MiB of memory while processing", "raise nodes.memory_mib"},
 		"no JSON": {"badjson", `{}`, time.Minute, fault.Rejected, `faulty: output of 5 bytes is not JSON in UTF-8, it begins with "hello"`, defect},
 		"half":    {"badjson", `{"form":"half"}`, time.Minute, fault.Rejected, `faulty: output of 5 bytes is not JSON in UTF-8, it begins with "{\"a\":"`, defect},
 		"bytes":   {"badjson", `{"form":"utf8"}`, time.Minute, fault.Rejected, `faulty: output of 3 bytes is not JSON in UTF-8, it begins with "\"\xff\""`, defect},

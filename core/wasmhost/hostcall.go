@@ -144,17 +144,6 @@ func hostStateSet(in *instance, s []uint64) {
 	}
 }
 
-// runInfo is the document of abi.RunInfo.
-type runInfo struct {
-	RunID   string `json:"run_id"`
-	TraceID string `json:"trace_id"`
-	Graph   string `json:"graph"`
-	Version string `json:"version"`
-	Node    string `json:"node"`
-	Attempt int    `json:"attempt"`
-	Kind    string `json:"kind"`
-}
-
 func hostRunInfo(in *instance, s []uint64) {
 	step := in.call.step
 	if step == nil || step.Info == nil {
@@ -162,7 +151,7 @@ func hostRunInfo(in *instance, s []uint64) {
 		return
 	}
 	i := step.Info
-	doc, err := json.Marshal(runInfo{RunID: i.ID.String(), TraceID: i.TraceID.String(), Graph: i.Graph, Version: i.Version,
+	doc, err := json.Marshal(abi.Run{RunID: i.ID.String(), TraceID: i.TraceID.String(), Graph: i.Graph, Version: i.Version,
 		Node: step.Node, Attempt: step.Attempt, Kind: string(i.Kind)})
 	if err != nil {
 		panic(err) // strings and ints always marshal
@@ -237,7 +226,7 @@ func hostGenerate(in *instance, s []uint64) {
 	resp, err := g.Generate(ctx, append([]byte(nil), req...), c.trail)
 	in.check() // an answer after the deadline is no answer
 	if err != nil {
-		in.park([]byte(clip([]byte(err.Error()), maxText)))
+		in.park([]byte(clip([]byte(err.Error()), maxDetail)))
 		s[0] = errno(errnoOf(err))
 		return
 	}

@@ -16,6 +16,7 @@ import (
 const (
 	maxName       = 128
 	maxText       = 4 << 10
+	maxDetail     = 1 << 10 // what a guest is told of a failed model call
 	maxEventAttrs = 32
 	maxEventDoc   = 64 << 10 // attributes of an event as they come: reading them cannot be interrupted
 )
