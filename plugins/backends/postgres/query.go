@@ -1,0 +1,248 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/sparkrsi/spark/sdk/backend"
+	"github.com/sparkrsi/spark/sdk/fault"
+)
+
+// A chunk of blocks is read in one go: between two no connection is held, so a
+// slow reader keeps nothing from anybody.
+const (
+	chunkRows  = 256
+	chunkBytes = 16 << 20
+)
+
+// read runs f with a connection that is not the last one. F must be harmless when
+// repeated.
+func (b *Backend) read(ctx context.Context, op string, f func(context.Context, *pgx.Conn) error) error {
+	b.mu.Lock()
+	closed := b.closed
+	b.mu.Unlock()
+	if closed {
+		return b.gone()
+	}
+	select {
+	case b.reading <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-b.reading }()
+	return b.retry(ctx, op, func(ctx context.Context) error {
+		return b.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error { return f(ctx, c.Conn()) })
+	})
+}
+
+// where gathers conditions; each ? in one stands for the next argument.
+type where struct {
+	conds []string
+	args  []any
+}
+
+func (w *where) and(on bool, cond string, args ...any) {
+	if !on {
+		return
+	}
+	for _, a := range args {
+		w.args = append(w.args, a)
+		cond = strings.Replace(cond, "?", fmt.Sprintf("$%d", len(w.args)), 1)
+	}
+	w.conds = append(w.conds, cond)
+}
+
+func (w *where) String() string {
+	if len(w.conds) == 0 {
+		return "true"
+	}
+	return strings.Join(w.conds, " AND ")
+}
+
+// traces adds the conditions of m on a trace_row t. Node is asked of the typed
+// rows; layout packed has none and asks the decoded trace.
+func (w *where) traces(m *backend.Match, rows bool) {
+	w.and(m.Graph != "", "t.graph = ?", quote(m.Graph))
+	w.and(m.Version != "", "t.version = ?", quote(m.Version))
+	w.and(m.RunKind != "", "t.run_kind = ?", quote(m.RunKind))
+	w.and(m.ID != backend.ID{}, "(t.trace_id = ? OR t.run_id <> t.trace_id AND t.run_id = ?)", m.ID[:], m.ID[:])
+	w.and(m.Filter.Status != "", "t.status = ?", int16(m.Status))
+	w.and(m.From > 0, "t.start >= ? AND t.start_ns >= ?", time.UnixMicro(micros(m.From)), m.From)
+	w.and(m.To != 0, "t.start <= ? AND t.start_ns < ?", time.UnixMicro(micros(m.To)), m.To)
+	w.and(m.MinNanos > 0, "t.end_ns - t.start_ns >= ?", m.MinNanos)
+	id := nodeID(m.Node)
+	w.and(m.Node != "" && rows, `(EXISTS (SELECT FROM span_row s WHERE s.trace = t.id AND s.run_start = t.start AND s.node = ?)
+		OR EXISTS (SELECT FROM metric_row s WHERE s.trace = t.id AND s.run_start = t.start AND s.node = ?))`, id, id)
+}
+
+// chunk is some blocks in order.
+type chunk struct {
+	blocks []byte
+	ends   []int
+	last   int64 // id of the last
+	more   bool  // there may be rows after it
+}
+
+// fetch reads the next chunk.
+func (b *Backend) fetch(ctx context.Context, sql string, args []any, limit int, c *chunk) error {
+	return b.read(ctx, "query", func(ctx context.Context, conn *pgx.Conn) error {
+		c.blocks, c.ends, c.more = c.blocks[:0], c.ends[:0], false
+		rows, err := conn.Query(ctx, sql, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		var id int64
+		n := 0
+		for rows.Next() {
+			if n++; len(c.blocks) > chunkBytes {
+				c.more = true
+				continue // read on to the end of the answer, keep none of it
+			}
+			var block pgtype.DriverBytes
+			if err := rows.Scan(&id, &block); err != nil {
+				return err
+			}
+			c.last = id
+			c.blocks = append(c.blocks, block...)
+			c.ends = append(c.ends, len(c.blocks))
+		}
+		c.more = c.more || n == limit
+		return rows.Err()
+	})
+}
+
+// scan calls each with every selected trace, decoded into memory that is used
+// again for the next, until it returns false.
+func (b *Backend) scan(ctx context.Context, f backend.Filter, each func(*backend.Trace) bool) error {
+	m, err := f.Match()
+	if err != nil {
+		return err
+	}
+	inGo := m.Node != "" && !b.enc.rows // which traces are selected, and so the page, is found here
+	page := backend.Filter{Limit: f.Limit}.Page()
+	if inGo {
+		page = f.Page()
+	}
+	var d backend.Decoder
+	var c chunk
+	for first := true; first || c.more; first = false {
+		var w where
+		w.traces(m, b.enc.rows)
+		order := "ASC"
+		if f.Newest {
+			order = "DESC"
+			w.and(!first, "t.id < ?", c.last)
+		} else {
+			w.and(!first, "t.id > ?", c.last)
+		}
+		limit := chunkRows
+		if f.Limit > 0 && !inGo {
+			limit = min(limit, f.Limit)
+		}
+		sql := fmt.Sprintf("SELECT t.id, t.block FROM trace_row t WHERE %s ORDER BY t.id %s LIMIT %d", &w, order, limit)
+		if first && !inGo && f.Offset > 0 {
+			sql += fmt.Sprintf(" OFFSET %d", f.Offset)
+		}
+		if err := b.fetch(ctx, sql, w.args, limit, &c); err != nil {
+			return err
+		}
+		from := 0
+		for _, end := range c.ends {
+			t, err := d.Decode(c.blocks[from:end])
+			if err != nil {
+				return fault.Wrap("", b.c.place, err, "read a trace")
+			}
+			from = end
+			if inGo && !m.Trace(t) || !page.Take() {
+				continue
+			}
+			if !each(t) || page.Full() {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// Traces yields the selected traces; see backend.Querier.
+func (b *Backend) Traces(ctx context.Context, f backend.Filter) iter.Seq2[*backend.Trace, error] {
+	return func(yield func(*backend.Trace, error) bool) {
+		err := b.scan(ctx, f, func(t *backend.Trace) bool { return yield(t.Clone(), nil) })
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// Sketches yields the selected rows of statistics, by graph, version and hour.
+func (b *Backend) Sketches(ctx context.Context, f backend.Filter) iter.Seq2[*backend.Sketch, error] {
+	return func(yield func(*backend.Sketch, error) bool) {
+		rows, err := b.sketches(ctx, f)
+		for _, r := range rows {
+			if !yield(r, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+func (b *Backend) sketches(ctx context.Context, f backend.Filter) (out []*backend.Sketch, err error) {
+	m, err := f.Match()
+	if err != nil {
+		return nil, err
+	}
+	const hour = int64(time.Hour)
+	var w where
+	w.and(m.Graph != "", "graph = ?", quote(m.Graph))
+	w.and(m.Version != "", "version = ?", quote(m.Version))
+	w.and(m.Node != "", "node = ?", quote(m.Node))
+	w.and(m.From > 0, "hour >= ?", m.From/hour) // an hour counts when any of it lies between
+	w.and(m.To != 0, "hour < ?", (m.To+hour-1)/hour)
+	sql := fmt.Sprintf("SELECT epoch, graph, version, version_id, hour, node, seq, data FROM sketch WHERE %s ORDER BY ", &w)
+	if f.Newest {
+		sql += "hour DESC, graph, version, node, id"
+	} else {
+		sql += "graph, version, hour, node, id"
+	}
+	if f.Limit > 0 {
+		sql += fmt.Sprintf(" LIMIT %d", f.Limit)
+	}
+	sql += fmt.Sprintf(" OFFSET %d", f.Offset)
+	err = b.read(ctx, "query", func(ctx context.Context, c *pgx.Conn) error {
+		rows, err := c.Query(ctx, sql, w.args...)
+		if err != nil {
+			return err
+		}
+		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (*backend.Sketch, error) {
+			var s backend.Sketch
+			var seq int64
+			err := row.Scan((*[16]byte)(&s.Epoch), &s.Graph, &s.Version, &s.VersionID, &s.Hour, &s.Node, &seq, &s.Data)
+			s.Graph, s.Version, s.VersionID, s.Node, s.Seq = unquote(s.Graph), unquote(s.Version), unquote(s.VersionID), unquote(s.Node), uint64(seq)
+			return &s, err
+		})
+		return err
+	})
+	return out, err
+}
+
+// Count returns how much the schema holds; Bytes is its size on the server's disk.
+func (b *Backend) Count(ctx context.Context) (n backend.Counts, err error) {
+	err = b.read(ctx, "query", func(ctx context.Context, c *pgx.Conn) error {
+		return c.QueryRow(ctx, `SELECT coalesce(sum(traces), 0)::bigint, coalesce(sum(spans), 0)::bigint, coalesce(sum(events), 0)::bigint, coalesce(sum(metrics), 0)::bigint,
+			coalesce(sum(unattributed), 0)::bigint, (SELECT count(*) FROM sketch),
+			(SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r') FROM day`).
+			Scan(&n.Traces, &n.Spans, &n.Events, &n.Metrics, &n.Unattributed, &n.Sketches, &n.Bytes)
+	})
+	return n, err
+}
