@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,7 +31,7 @@ type Applied struct {
 	Version  string         `json:"version"`
 	ID       string         `json:"id"`
 	Previous string         `json:"previous,omitempty"` // label that was active before
-	Changed  bool           `json:"changed"`            // false: the version was active or is an ancestor of the active one
+	Changed  bool           `json:"changed"`            // false: what the document stands for is active already
 	Findings graph.Findings `json:"findings,omitempty"` // warnings
 }
 
@@ -43,8 +44,9 @@ func (h *Host) Lint(ctx context.Context, doc Document) (graph.Findings, error) {
 
 // Apply verifies a document whole, makes it ready, stores it as a new version and
 // swaps it in; runs under way end on the version they began with. A bad document
-// leaves the active version running. A document whose version is active or is an
-// ancestor of the active one changes nothing but the policy.
+// leaves the active version running. A document that the active version, or one
+// it descends from, was made of changes nothing but the policy, unless a module or
+// an asset that it refers to has changed: then the active version is locked anew.
 func (h *Host) Apply(ctx context.Context, doc Document) (*Applied, error) {
 	leave, err := h.enter()
 	if err != nil {
@@ -60,26 +62,25 @@ func (h *Host) Apply(ctx context.Context, doc Document) (*Applied, error) {
 	if err := findings.Err(doc.GraphFile); err != nil {
 		return nil, err
 	}
-	l, err := h.lock(ctx, g, nil, doc)
-	if err != nil {
-		return nil, err
-	}
-	res := &Applied{Graph: g.Name, ID: graph.Digest(l), Findings: findings}
 	active, err := h.store.Active(ctx, g.Name)
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return nil, err
 	}
+	res := &Applied{Graph: g.Name, Findings: findings}
 	parent := ""
 	if active != nil {
 		parent, res.Previous = active.ID, active.Label
-		old, err := h.store.IsAncestor(ctx, g.Name, res.ID, active.ID)
-		if err != nil {
+		if g, err = h.carry(ctx, g, active); err != nil {
 			return nil, err
 		}
-		if old {
-			res.Version, res.ID = active.Label, active.ID
-			return res, h.repolicy(ctx, pol, doc, active)
-		}
+	}
+	l, err := h.lock(ctx, g, nil, doc)
+	if err != nil {
+		return nil, err
+	}
+	if res.ID = graph.Digest(l); res.ID == parent {
+		res.Version = active.Label
+		return res, h.repolicy(ctx, pol, doc, active)
 	}
 	// The policy is part of what is verified: limits and profile are read from
 	// it, so it is stored before the version is made ready, and put back when
@@ -88,7 +89,7 @@ func (h *Host) Apply(ctx context.Context, doc Document) (*Applied, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := h.prepare(ctx, l, g.Version)
+	d, err := h.prepare(ctx, l, l.Graph.Version)
 	if err != nil {
 		undo()
 		return nil, fault.Wrap("", doc.GraphFile, err, "graph %s", g.Name)
@@ -97,13 +98,31 @@ func (h *Host) Apply(ctx context.Context, doc Document) (*Applied, error) {
 	if author == "" {
 		author = "file:" + filepath.Base(doc.GraphFile)
 	}
-	v, err := h.publish(ctx, d, store.Origin{Label: g.Version, Parent: parent, Author: author})
+	v, err := h.publish(ctx, d, store.Origin{Label: l.Graph.Version, Parent: parent, Author: author})
 	if err != nil {
 		undo()
 		return nil, err
 	}
 	res.Version, res.Changed = v.Label, true
 	return res, nil
+}
+
+// carry returns the graph that a document stands for: the document's, or the
+// active version's when the document is what one of its ancestors was made of. A
+// file that nobody changed thus keeps what was improved since, and only modules
+// and assets that changed under it make a new version.
+func (h *Host) carry(ctx context.Context, g *graph.Graph, active *store.Version) (*graph.Graph, error) {
+	line, err := h.store.Lineage(ctx, g.Name, active.ID)
+	if err != nil {
+		return nil, err
+	}
+	spec := graph.Digest(&graph.Locked{Graph: g})
+	for _, v := range line {
+		if graph.Digest(&graph.Locked{Graph: v.Locked.Graph}) == spec {
+			return active.Locked.Graph, nil
+		}
+	}
+	return g, nil
 }
 
 // publish stores a prepared deployment as a version, activates it and swaps it
@@ -137,7 +156,7 @@ func (h *Host) decode(ctx context.Context, doc Document) (*graph.Graph, *graph.P
 	if len(doc.Policy) > 0 {
 		var more graph.Findings
 		pol, more = graph.DecodePolicy(doc.Policy, doc.PolicyFile)
-		findings = append(findings, more...)
+		findings = append(findings, ofPolicy(doc, more)...)
 	}
 	if findings.HasErrors() || g == nil {
 		return g, pol, findings, nil
@@ -171,10 +190,24 @@ func (h *Host) decode(ctx context.Context, doc Document) (*graph.Graph, *graph.P
 	return g, pol, findings, failed
 }
 
+// ofPolicy returns findings of a policy as findings beside those of the graph:
+// their place is part of the message, since lines count in the graph's file.
+func ofPolicy(doc Document, list graph.Findings) graph.Findings {
+	for i := range list {
+		f := &list[i]
+		at := doc.PolicyFile
+		if f.Line > 0 {
+			at = fmt.Sprintf("%s:%d:%d", at, f.Line, f.Column)
+		}
+		f.Message, f.Line, f.Column = at+": "+f.Message, 0, 0
+	}
+	return list
+}
+
 // checkPolicy finds what a policy gets wrong about its graph and this host.
 func (h *Host) checkPolicy(g *graph.Graph, pol *graph.Policy, doc Document) (findings graph.Findings) {
 	bad := func(path, msg, hint string) {
-		findings = append(findings, graph.Finding{Severity: "error", Path: path, Message: doc.PolicyFile + ": " + msg, Hint: hint})
+		findings = append(findings, graph.Finding{Severity: "error", Path: path, Message: msg, Hint: hint})
 	}
 	want := g.Policy
 	if want == "" {
@@ -191,7 +224,7 @@ func (h *Host) checkPolicy(g *graph.Graph, pol *graph.Policy, doc Document) (fin
 	if _, ok := h.cfg.Telemetry[pol.Telemetry]; !ok && pol.Telemetry != "" && pol.Telemetry != off {
 		bad("telemetry", "the host has no telemetry profile "+pol.Telemetry, "name one of the host's profiles, or off")
 	}
-	return findings
+	return ofPolicy(doc, findings)
 }
 
 // lock pins what g refers to. A node whose module reference is the same in base

@@ -93,7 +93,7 @@ func (c Config) complete() (Config, error) {
 	if len(c.Telemetry) == 0 {
 		c.Telemetry = map[string]telemetry.Config{c.DefaultProfile: telemetry.Defaults()}
 	}
-	if _, ok := c.Telemetry[c.DefaultProfile]; !ok {
+	if _, ok := c.Telemetry[c.DefaultProfile]; !ok && c.DefaultProfile != off {
 		return c, fault.New(fault.Invalid, "telemetry.default", "profile %q is not among %v", c.DefaultProfile, slices.Sorted(maps.Keys(c.Telemetry))).
 			WithHint("name one of the profiles")
 	}

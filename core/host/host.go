@@ -63,7 +63,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	h := &Host{cfg: cfg, log: cfg.Logger, store: s, profiles: map[string]*profile{}, pinned: map[string]*deployment{}, admitted: map[string]*module{}}
 	h.models = &models{host: h}
 	if err := h.open(ctx); err != nil {
-		return nil, errors.Join(err, h.Close(ctx))
+		return nil, errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 	}
 	return h, nil
 }

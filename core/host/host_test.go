@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sparkrsi/spark/core/engine"
+	"github.com/sparkrsi/spark/core/rsi"
 	"github.com/sparkrsi/spark/core/run"
 	"github.com/sparkrsi/spark/core/telemetry"
 	"github.com/sparkrsi/spark/plugins/backends/memory"
@@ -340,6 +341,53 @@ edges: [{from: terms, to: find}]
 	}
 	if ask(two.ID, "pears") != 1 || ask(two.ID, "apples") != 0 || ask(one.ID, "apples") != 1 {
 		t.Fatal("a version does not see the bytes it was locked with")
+	}
+}
+
+// TestUnchangedFilesKeepImprovements applies the file of version 1 again after an
+// improvement was released and one of its assets changed: what was improved stays.
+func TestUnchangedFilesKeepImprovements(t *testing.T) {
+	folder := t.TempDir()
+	corpus := filepath.Join(folder, "corpus.jsonl")
+	write := func(name string) {
+		if err := os.WriteFile(corpus, []byte(`{"id":"a.`+name+`","pkg":"a","name":"`+name+`","kind":"func","sig":"func","doc":"finds apples"}`+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := Document{GraphFile: filepath.Join(folder, "find.yaml"), Graph: []byte("graph: find\nversion: 1.0.0\nassets: {corpus: corpus.jsonl}\nstart: find\nnodes:\n  find: {module: bm25@^1, assets: [corpus], config: {k1: 1.2}}\n")}
+	h := open(t, t.TempDir(), Config{})
+	write("One")
+	base := apply(t, h, d)
+	v, err := h.Store().Active(t.Context(), "find")
+	if err != nil {
+		t.Fatal(err)
+	}
+	better := v.Locked.Graph.Clone()
+	better.Nodes[0].Config, better.Version = json.RawMessage(`{"k1":0.7}`), "1.0.0+rsi.1"
+	locked := *v.Locked
+	locked.Graph = better
+	rel, err := releaser{h}.Release(t.Context(), rsi.Release{Graph: "find", Base: base.ID, Version: &locked, Label: "1.0.0+rsi.1", Author: "hypothesis:h"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (releaser{h}).Release(t.Context(), rsi.Release{Graph: "find", Base: base.ID, Version: v.Locked, Label: "x"}); !fault.Is(err, fault.Conflict) {
+		t.Fatalf("a release from a version that is not active: %v", err)
+	}
+	if a := apply(t, h, d); a.Changed || a.ID != rel.ID {
+		t.Fatalf("the unchanged file replaced the improvement: %+v", a)
+	}
+	write("Two")
+	a := apply(t, h, d)
+	if !a.Changed || a.Previous != "1.0.0+rsi.1" {
+		t.Fatalf("%+v", a)
+	}
+	now, err := h.Store().Active(t.Context(), "find")
+	if err != nil || string(now.Locked.Graph.Nodes[0].Config) != `{"k1":0.7}` || now.Parent != rel.ID {
+		t.Fatalf("%s %v", now.Locked.Graph.Nodes[0].Config, err)
+	}
+	d.Graph = []byte(strings.Replace(string(d.Graph), "1.2", "1.3", 1))
+	if a := apply(t, h, d); !a.Changed {
+		t.Fatal("a changed file changed nothing")
 	}
 }
 

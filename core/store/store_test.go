@@ -168,12 +168,10 @@ func TestVersions(t *testing.T) {
 	if err != nil || len(all) != 3 || all[0].Seq != 1 || all[2].Seq != 3 {
 		t.Fatal(all, err)
 	}
-	for _, c := range []struct {
-		id, of string
-		want   bool
-	}{{v1.ID, v2.ID, true}, {v2.ID, v2.ID, true}, {v2.ID, v1.ID, false}, {v3.ID, v2.ID, false}} {
-		if ok, err := s.IsAncestor(ctx, "g", c.id, c.of); err != nil || ok != c.want {
-			t.Errorf("ancestor %.6s of %.6s: %v %v", c.id, c.of, ok, err)
+	for id, want := range map[string]int{v1.ID: 1, v2.ID: 2, v3.ID: 2, "unknown": 0} {
+		line, err := s.Lineage(ctx, "g", id)
+		if err != nil || len(line) != want || want > 0 && (line[0].ID != id || line[want-1].ID != v1.ID) {
+			t.Errorf("lineage of %.6s: %v %v", id, line, err)
 		}
 	}
 }

@@ -195,11 +195,19 @@ func orNone(id string) string {
 	return id
 }
 
-// IsAncestor reports whether version id is version of, or one it descends from.
-func (s *Store) IsAncestor(ctx context.Context, name, id, of string) (bool, error) {
-	var n int
-	err := s.db.QueryRowContext(ctx, `WITH RECURSIVE line(id) AS (SELECT ? UNION
-		SELECT v.parent FROM versions v JOIN line USING (id) WHERE v.graph = ? AND v.parent <> '')
-		SELECT count(*) FROM line WHERE id = ?`, of, name, id).Scan(&n)
-	return n > 0, dbFault("read lineage", err)
+// Lineage returns version id of a graph and all it descends from, newest first.
+func (s *Store) Lineage(ctx context.Context, name, id string) ([]*Version, error) {
+	all, err := s.Versions(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	byID := map[string]*Version{}
+	for _, v := range all {
+		byID[v.ID] = v
+	}
+	var line []*Version
+	for v := byID[id]; v != nil && len(line) < len(all); v = byID[v.Parent] {
+		line = append(line, v)
+	}
+	return line, nil
 }
