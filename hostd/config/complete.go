@@ -14,6 +14,10 @@ import (
 // LogLevels are the values of log_level.
 var LogLevels = []string{"debug", "info", "warn", "error"}
 
+// modelPaths names the settings of built-in providers that are paths: the
+// provider runs in a folder of its own and cannot know what they are relative to.
+var modelPaths = map[string][]string{"replay": {"cassette"}}
+
 // complete checks what types cannot and makes paths absolute.
 func (l *loader) complete(c *Config, path string) {
 	l.absolute("data_dir", path, &c.DataDir)
@@ -57,6 +61,12 @@ func (l *loader) complete(c *Config, path string) {
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		if c.Models[name].Plugin == "" {
 			l.bad("models."+name+".plugin", "name a built-in provider, such as replay", "no plugin is named")
+		}
+		for _, setting := range modelPaths[c.Models[name].Plugin] {
+			if p, ok := c.Models[name].Config[setting].(string); ok {
+				l.absolute("models."+name+".config."+setting, path, &p)
+				c.Models[name].Config[setting] = p
+			}
 		}
 	}
 }
