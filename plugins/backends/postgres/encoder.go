@@ -20,7 +20,7 @@ const (
 
 // columns are those of the rows made below, in their order.
 var columns = [inTables]string{
-	"id, start, start_ns, end_ns, weight, bucket, status, derive, own_failure, spans, dropped, retries, cache_hits, tokens, cost_usd, trace_id, run_id, " +
+	"id, start, start_ns, end_ns, weight, bucket, status, derive, own_failure, spans, events, metrics, dropped, retries, cache_hits, tokens, cost_usd, trace_id, run_id, " +
 		"graph, version, version_id, graph_type, environment, run_kind, error_type, error, attributes, resource, block",
 	"trace, run_start, node, duration, weight, critical, seq, bucket, status, run_status, cache_hit, metered, step, start_ns, trace_id, span_id, parent_id, " +
 		"kind, derive, after, retries, wait, input_size, output_size, tokens, cost_usd, error_type, error, attributes",
@@ -136,7 +136,8 @@ func (e *encoder) encode(p *backend.Packed, number int64) error {
 func (e *encoder) trace(t *backend.Trace, id int64, block []byte) {
 	x := sum(t)
 	b := &e.out[inTraces]
-	b.row(28)
+	n := t.Counts()
+	b.row(30)
 	b.int64(id)
 	b.time(t.Start)
 	b.int64(t.Start)
@@ -146,7 +147,9 @@ func (e *encoder) trace(t *backend.Trace, id int64, block []byte) {
 	b.int16(int(t.Status))
 	b.int16(int(t.Derive))
 	b.bool(x.ownFailure)
-	b.int32(len(t.Spans))
+	b.int32(int(n.Spans))
+	b.int32(int(n.Events))
+	b.int32(int(n.Metrics))
 	b.int32(t.Dropped)
 	b.int64(x.retries)
 	b.int64(x.cacheHits)

@@ -66,6 +66,8 @@ func classify(ctx context.Context, err error) (kind fault.Kind, hint string) {
 		return fault.Unavailable, "see that the server runs and that host, port and sslmode are right"
 	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return fault.Timeout, ""
+	case strings.Contains(err.Error(), "closed pool"):
+		return fault.Unavailable, ""
 	case lost(err):
 		return fault.Unavailable, "see that the server runs"
 	}

@@ -17,6 +17,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -38,12 +39,12 @@ type Backend struct {
 	pool    *pgxpool.Pool
 	reading chan struct{} // a token a reader: one connection is left to the writer
 	shard   int
+	closed  atomic.Bool
 
-	mu     sync.Mutex // guards the fields below and orders writes
-	closed bool
-	enc    encoder
-	days   map[int64]bool // whose partitions were seen to
-	kept   time.Time      // when maintain ran last
+	mu   sync.Mutex // guards the fields below and orders writes
+	enc  encoder
+	days map[int64]bool // whose partitions were seen to
+	kept time.Time      // when maintain ran last
 }
 
 var (
@@ -95,7 +96,7 @@ func Open(config []byte) (backend.Writer, error) {
 func (b *Backend) Flush(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
+	if b.closed.Load() {
 		return b.gone()
 	}
 	return b.flush(ctx)
@@ -113,11 +114,11 @@ func (b *Backend) flush(ctx context.Context) error {
 func (b *Backend) Close(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
+	if b.closed.Load() {
 		return nil
 	}
 	err := b.flush(ctx)
-	b.closed = true
+	b.closed.Store(true)
 	b.pool.Close()
 	return err
 }

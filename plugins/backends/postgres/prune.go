@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/sparkrsi/spark/sdk/backend"
 )
@@ -17,10 +16,7 @@ const pruneChunk = 5000 // runs removed in one transaction where no partition ca
 // Prune removes runs and statistics that ended before t: whole days by dropping
 // their partitions, the rest in short transactions.
 func (b *Backend) Prune(ctx context.Context, t time.Time) (int64, error) {
-	b.mu.Lock()
-	closed := b.closed
-	b.mu.Unlock()
-	if closed {
+	if b.closed.Load() {
 		return 0, b.gone()
 	}
 	var days []int64
@@ -122,22 +118,23 @@ func (b *Backend) drop(ctx context.Context, day, before int64) (n int64, dropped
 func (b *Backend) remove(ctx context.Context, day, before int64) (n int64, err error) {
 	err = pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `DELETE FROM trace_row t USING (SELECT id FROM trace_row WHERE start >= $1 AND start < $2 AND end_ns < $3 ORDER BY id LIMIT $4 FOR UPDATE) old
-			WHERE t.id = old.id AND t.start >= $1 AND t.start < $2 RETURNING t.id, t.block`, date(day), date(day+1), before, pruneChunk)
+			WHERE t.id = old.id AND t.start >= $1 AND t.start < $2 RETURNING t.id, t.spans, t.events, t.metrics, t.graph = ''`, date(day), date(day+1), before, pruneChunk)
 		if err != nil {
 			return err
 		}
 		var ids []int64
 		var sum backend.Counts
-		var d backend.Decoder
 		var id int64
-		var block pgtype.DriverBytes
-		_, err = pgx.ForEachRow(rows, []any{&id, &block}, func() error {
+		var one backend.Counts
+		var unattributed bool
+		_, err = pgx.ForEachRow(rows, []any{&id, &one.Spans, &one.Events, &one.Metrics, &unattributed}, func() error {
 			ids = append(ids, id)
-			t, err := d.Decode(block)
-			if err == nil {
-				sum.Add(t.Counts())
+			sum.Add(one)
+			sum.Traces++
+			if unattributed {
+				sum.Unattributed++
 			}
-			return err
+			return nil
 		})
 		if err != nil || len(ids) == 0 {
 			return err

@@ -25,10 +25,7 @@ const (
 // read runs f with a connection that is not the last one. F must be harmless when
 // repeated.
 func (b *Backend) read(ctx context.Context, op string, f func(context.Context, *pgx.Conn) error) error {
-	b.mu.Lock()
-	closed := b.closed
-	b.mu.Unlock()
-	if closed {
+	if b.closed.Load() {
 		return b.gone()
 	}
 	select {

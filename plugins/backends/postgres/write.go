@@ -29,7 +29,7 @@ func (b *Backend) Write(ctx context.Context, batch *backend.Batch) ([]backend.Qu
 func (b *Backend) WritePacked(ctx context.Context, p *backend.Packed) (bad []backend.Quarantined, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
+	if b.closed.Load() {
 		return nil, b.gone()
 	}
 	err = b.retry(ctx, "write", func(ctx context.Context) error {

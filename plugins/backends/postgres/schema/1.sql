@@ -24,6 +24,8 @@ CREATE TABLE trace_row (
 	derive smallint NOT NULL,          -- 1 events, 2 metrics are what the spans imply
 	own_failure boolean NOT NULL,      -- failed, but none of its steps did
 	spans integer NOT NULL,
+	events integer NOT NULL,           -- implied ones included, like metrics
+	metrics integer NOT NULL,
 	dropped integer NOT NULL,
 	retries bigint NOT NULL,           -- of all steps, like the next three
 	cache_hits bigint NOT NULL,

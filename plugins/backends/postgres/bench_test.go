@@ -1,0 +1,129 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/sparkrsi/spark/sdk/backend"
+	"github.com/sparkrsi/spark/testkit/backendtest"
+	"github.com/sparkrsi/spark/testkit/postgres"
+)
+
+// batch returns 400 runs of ten steps with eight attributes.
+func batch() []*backend.Trace {
+	traces := make([]*backend.Trace, 400)
+	for i := range traces {
+		t := backendtest.Sample(i)
+		t.Spans, t.Events, t.Metrics = nil, nil, nil
+		at := t.Start
+		for k := range 10 {
+			s := backendtest.Step(t, k, at, at+int64(1000*(i+k)))
+			s.Attrs = backendtest.Sample(i).Spans[0].Attrs
+			s.Attrs = append(s.Attrs[:3:3], s.Attrs...)
+			s.Attrs = append(s.Attrs, s.Attrs[:2]...)
+			for a := range s.Attrs {
+				s.Attrs[a].Key += string(rune('a' + a))
+			}
+			at = s.End
+			t.Spans = append(t.Spans, s)
+		}
+		t.End = at
+		traces[i] = t
+	}
+	return traces
+}
+
+func benchmarkIngest(b *testing.B, layout string) {
+	s := postgres.New(b, postgres.Options{Durable: true})
+	w := openAs(b, inSchema(s, layout, b.TempDir()))
+	defer w.Close(context.Background())
+	p := backend.Pack(&backend.Batch{Traces: batch()})
+	n := 0
+	for b.Loop() {
+		n++
+		p.ID = backendtest.ID(n)
+		if bad, err := w.WritePacked(b.Context(), p); err != nil || len(bad) > 0 {
+			b.Fatal(bad, err)
+		}
+	}
+	c, err := w.Count(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(n)*4000/b.Elapsed().Seconds(), "spans/s")
+	b.ReportMetric(float64(c.Bytes)/float64(c.Spans), "B/span")
+}
+
+func BenchmarkIngestRows(b *testing.B)   { benchmarkIngest(b, layoutRows) }
+func BenchmarkIngestPacked(b *testing.B) { benchmarkIngest(b, layoutPacked) }
+
+// BenchmarkIngestRowsByPsql loads the rows of the same batch, one transaction a
+// batch, by psql's \copy, without making them: what a loader in C reaches.
+func BenchmarkIngestRowsByPsql(b *testing.B) {
+	s := postgres.New(b, postgres.Options{Durable: true})
+	c := inSchema(s, layoutRows, b.TempDir())
+	w := openAs(b, c)
+	defer w.Close(context.Background())
+	p := backend.Pack(&backend.Batch{ID: backendtest.ID(0), Traces: batch()})
+	if _, err := w.WritePacked(b.Context(), p); err != nil { // partitions, steps and the rows themselves
+		b.Fatal(err)
+	}
+	dir := b.TempDir()
+	const repeat = 50
+	var script bytes.Buffer
+	script.WriteString("SET search_path = " + c.Schema + ";\n")
+	for range repeat {
+		script.WriteString("BEGIN;\n")
+		for i, table := range tables {
+			rows := w.enc.part(i, 0, len(w.enc.traces))
+			if len(rows) == 0 {
+				continue
+			}
+			file := filepath.Join(dir, table)
+			all := append(append(append([]byte{}, copyHead...), rows...), copyTail...)
+			if err := os.WriteFile(file, all, 0o600); err != nil {
+				b.Fatal(err)
+			}
+			script.WriteString("\\copy " + table + " (" + columns[i] + ") FROM '" + file + "' (FORMAT binary)\n")
+		}
+		script.WriteString("COMMIT;\n")
+	}
+	n := 0
+	for b.Loop() {
+		n += repeat
+		cmd := s.Psql(b.Context(), "-q")
+		cmd.Stdin = bytes.NewReader(script.Bytes())
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("%v\n%s", err, out)
+		}
+	}
+	b.ReportMetric(float64(n)*4000/b.Elapsed().Seconds(), "spans/s")
+}
+
+func benchmarkAggregate(b *testing.B, layout string) {
+	s := postgres.Start(b)
+	c := inSchema(s, layout, b.TempDir())
+	c.StatementTimeout = Seconds(time.Minute)
+	w := openAs(b, c)
+	defer w.Close(context.Background())
+	p := backend.Pack(&backend.Batch{Traces: batch()})
+	for n := range 75 {
+		p.ID = backendtest.ID(n)
+		if _, err := w.WritePacked(b.Context(), p); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if _, err := w.Aggregate(b.Context(), backend.Filter{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/300_000, "ns/span")
+}
+
+func BenchmarkAggregateRows(b *testing.B)   { benchmarkAggregate(b, layoutRows) }
+func BenchmarkAggregatePacked(b *testing.B) { benchmarkAggregate(b, layoutPacked) }
