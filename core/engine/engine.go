@@ -63,6 +63,7 @@ type Options struct {
 	Limits      graph.Limits  // zero fields are unlimited
 	StepTimeout time.Duration // of nodes that set none; 0 is none
 	Parallel    int           // steps in flight; 0 is GOMAXPROCS, 1 never starts a goroutine
+	Cache       Cache         // of nodes with a cache; nil caches nothing, as experiments need it
 	Seed        uint64        // of the jitter of backoffs; 0 takes it from the run's id
 }
 

@@ -47,6 +47,7 @@ type execution struct {
 	steps   int
 	retries int
 	usage   run.Usage
+	spent   map[spender]run.Usage // by nodes with a budget; nil until one spends
 	random  *rand.Rand
 	matched []int // scratch of routing
 	obs     run.Observation
@@ -55,25 +56,31 @@ type execution struct {
 // token is one step from the moment its node can run. A step with foreach is one
 // token, and each of its items another.
 type token struct {
-	step    run.Step
-	trail   run.Trail
-	frame   *frame
-	node    int
-	after   int
-	depth   int       // steps on the longest way that led here
-	ready   time.Time // when it could have started
-	first   time.Time // start of the first attempt
-	end     time.Time // of the last attempt
-	due     time.Time // of the next attempt
-	calls   int       // model calls that were counted
-	retries int       // of its items
-	output  []byte
-	err     error
-	refused error  // the input could not be made
-	each    *group // the step has foreach
-	group   *group // the token is an item of it
-	up      *token // the step that the item belongs to
-	stop    context.CancelCauseFunc
+	step     run.Step
+	trail    run.Trail
+	frame    *frame
+	node     int
+	after    int
+	depth    int       // steps on the longest way that led here
+	ready    time.Time // when it could have started
+	first    time.Time // start of the first attempt
+	end      time.Time // of the last attempt
+	due      time.Time // of the next attempt
+	calls    int       // model calls that were counted
+	retries  int       // of its items
+	output   []byte
+	err      error
+	begun    bool          // it has its number
+	hit      bool          // the output came from the cache
+	paid     bool          // its place in the rate limit is taken
+	delay    time.Duration // to wait for the rate limit, 0 otherwise
+	key      []byte        // what the cache key expression gave
+	cacheKey Key
+	refused  error  // the input could not be made
+	each     *group // the step has foreach
+	group    *group // the token is an item of it
+	up       *token // the step that the item belongs to
+	stop     context.CancelCauseFunc
 }
 
 func newExecution(p *Program) *execution {
@@ -90,6 +97,7 @@ func (x *execution) reset() {
 	x.o, x.caller, x.cancel = Options{}, nil, nil
 	x.seq, x.last, x.steps, x.retries, x.usage, x.random = 0, 0, 0, 0, run.Usage{}, nil
 	x.obs = run.Observation{}
+	clear(x.spent)
 }
 
 func (x *execution) newToken() *token {
@@ -143,7 +151,7 @@ func (x *execution) next() *token {
 	for i := x.head; i < len(x.ready); i++ {
 		t := x.ready[i]
 		if t.group == nil {
-			if t.frame.busy[t.node] && t.step.Attempt == 0 {
+			if t.frame.busy[t.node] && !t.begun {
 				continue
 			}
 			t.frame.busy[t.node] = true
@@ -166,7 +174,10 @@ func (x *execution) begin(t *token) bool {
 		x.drop(t)
 		return false
 	}
-	if t.step.Attempt > 0 {
+	if t.refused == nil && x.p.prep.budgets {
+		t.refused = x.overspent(t, true)
+	}
+	if t.begun {
 		return true
 	}
 	if most := x.o.Limits.Steps; most > 0 && x.steps >= most {
@@ -176,6 +187,7 @@ func (x *execution) begin(t *token) bool {
 		return false
 	}
 	x.steps++
+	t.begun = true
 	if t.group == nil {
 		t.step.Seq = x.seq
 		x.seq++
@@ -297,7 +309,8 @@ func (x *execution) drop(t *token) {
 		x.leaveGroup(t)
 		return
 	}
-	if t.step.Attempt > 0 {
+	if t.begun {
+		t.giveUp()
 		x.observeStep(run.StepFinished, t)
 	}
 	f.busy[t.node] = false
@@ -305,6 +318,17 @@ func (x *execution) drop(t *token) {
 	f.mark(t.node)
 	x.recycle(t)
 	f.leave()
+}
+
+// giveUp ends a step that waits for its rate limit.
+func (t *token) giveUp() {
+	if t.err != nil {
+		return
+	}
+	t.err = fault.New(fault.Cancelled, t.path(), "stopped while it waited for its rate limit")
+	if t.end = time.Now(); t.first.IsZero() {
+		t.first = t.end
+	}
 }
 
 func (x *execution) observeRun(phase run.Phase, start, end time.Time, output []byte, err error) {
@@ -323,7 +347,7 @@ func (x *execution) observeStep(phase run.Phase, t *token) {
 	o := &x.obs
 	*o = run.Observation{Phase: phase, Info: x.o.Info, Start: t.first, End: t.end, Err: t.err, Input: t.step.Input,
 		Output: t.output, Node: t.step.Node, Type: t.frame.prep.plan.Nodes[t.node].Type, Seq: t.step.Seq, After: t.after,
-		Item: t.step.Item, Visit: t.step.Visit, Retries: t.step.Attempt + t.retries, Wait: t.first.Sub(t.ready)}
+		Item: t.step.Item, Visit: t.step.Visit, Retries: t.step.Attempt + t.retries, Wait: t.first.Sub(t.ready), CacheHit: t.hit}
 	if up := t.frame.parent; up != nil {
 		o.Parent = up.step.Seq + 1
 	}

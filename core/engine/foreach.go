@@ -20,6 +20,7 @@ type group struct {
 	next     int      // first item that was not started
 	open     int      // items that are ready, running or waiting
 	running  []*token // on goroutines of their own
+	hits     int      // items that the cache answered
 	failures int      // items that failed and were left out or gave null
 	dropped  int      // records beyond maxItemRecords
 	failed   int      // lowest item that failed the step
@@ -75,14 +76,10 @@ func (x *execution) startItem(t *token) {
 	c.frame, c.node, c.group, c.up, c.after, c.depth, c.ready = f, t.node, g, t, t.after, t.depth, time.Now()
 	c.step = t.step
 	c.step.Trail, c.step.Item, c.step.Input = &c.trail, i+1, g.items[i]
-	if m := f.prep.plan.Nodes[t.node].Input; m != nil {
-		s := f.scope(t.step.Input)
-		s.Item, s.Index = g.items[i], i
-		in, err := m.Value(s)
-		if err != nil {
-			c.refused = fault.Wrap("", c.path()+".input", err, "")
-		}
-		c.step.Input = in
+	if pn := &f.prep.plan.Nodes[t.node]; pn.Input != nil || pn.Key != nil || pn.Idem != nil {
+		sc := f.scope(t.step.Input)
+		sc.Item, sc.Index = g.items[i], i
+		c.evaluate(pn, sc)
 	}
 	f.open++
 	x.ready = append(x.ready, c)
@@ -141,6 +138,9 @@ func (x *execution) leaveGroup(c *token) {
 	g, t, f := c.group, c.up, c.frame
 	t.depth = max(t.depth, c.depth)
 	t.retries += c.step.Attempt
+	if c.hit {
+		g.hits++
+	}
 	g.keep(&t.trail, &c.trail)
 	t.calls = len(t.trail.Calls)
 	x.recycle(c)
@@ -168,6 +168,10 @@ func (x *execution) endItem(t *token) {
 	}
 	if g.dropped > 0 {
 		t.trail.Attrs = append(t.trail.Attrs, run.Int("foreach.dropped", int64(g.dropped)))
+	}
+	if g.hits > 0 {
+		t.hit = g.hits == len(g.items)
+		t.trail.Metrics = append(t.trail.Metrics, hits(g.hits))
 	}
 	x.finish(t)
 }

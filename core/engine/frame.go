@@ -101,20 +101,38 @@ func (f *frame) enter(node int, data []byte, after, depth int, at time.Time) {
 		t.step.Item = f.parent.step.Item
 	}
 	f.visits[node]++
-	switch {
-	case pn.Items != nil:
+	if pn.Items != nil {
 		f.list(t, pn)
-	case pn.Input != nil:
-		in, err := pn.Input.Value(f.scope(data))
-		if err != nil {
-			t.refused = fault.Wrap("", f.prep.paths[node]+".input", err, "")
-		}
-		t.step.Input = in
+	} else if pn.Input != nil || pn.Key != nil || pn.Idem != nil {
+		t.evaluate(pn, f.scope(data))
 	}
 	f.open++
 	f.tokens[node]++
 	f.mark(node)
 	x.ready = append(x.ready, t)
+}
+
+// evaluate makes the input of t and its keys.
+func (t *token) evaluate(pn *graph.PlanNode, s graph.Scope) {
+	value := func(p *graph.Program, at string) []byte {
+		if p == nil || t.refused != nil {
+			return nil
+		}
+		v, err := p.Value(s)
+		if err != nil {
+			t.refused = fault.Wrap("", t.path()+at, err, "")
+		}
+		return v
+	}
+	if pn.Input != nil {
+		t.step.Input = value(pn.Input, ".input")
+	}
+	t.key = value(pn.Key, ".cache.key")
+	if id := value(pn.Idem, ".idempotency_key"); len(id) > 0 && id[0] != '"' {
+		t.step.IdempotencyKey = string(id)
+	} else if len(id) > 0 && json.Unmarshal(id, &t.step.IdempotencyKey) != nil {
+		t.refused = fault.New(fault.Invalid, t.path()+".idempotency_key", "is no text")
+	}
 }
 
 func (f *frame) scope(output []byte) graph.Scope {

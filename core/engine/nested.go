@@ -9,6 +9,14 @@ import (
 
 // descend starts the nested graph that t names; t ends with it.
 func (x *execution) descend(t *token) {
+	now := time.Now()
+	if t.err = nil; t.refused == nil && t.throttle(now) {
+		if t.end = now; t.err != nil && t.first.IsZero() {
+			t.first = now
+		}
+		x.finish(t)
+		return
+	}
 	p := t.frame.prep.nested[t.node]
 	var f *frame
 	for i, s := range x.spare {
@@ -23,11 +31,10 @@ func (x *execution) descend(t *token) {
 		f.init(x, p)
 	}
 	x.top.cancellable()
-	now := time.Now()
-	if t.step.Attempt == 0 {
+	if t.first.IsZero() {
 		t.first = now
 	}
-	t.err, t.output = nil, nil
+	t.output = nil
 	f.parent, f.input = t, t.step.Input
 	f.ctx, f.stop = context.WithCancelCause(t.frame.ctx)
 	if limit := x.timeout(t); limit > 0 {

@@ -33,25 +33,29 @@ func build(plan *graph.Plan, prefix string, runner func(string, *graph.Plan, *gr
 
 // prepared is what scheduling needs to know about a plan beyond the plan.
 type prepared struct {
-	plan    *graph.Plan
-	runners []NodeRunner
-	nested  []*prepared    // by node, nil for a node that is no graph
-	prefix  string         // of names: outer/ in a nested graph
-	names   []string       // as observed, by node
-	paths   []string       // nodes.NAME, by node
-	index   map[string]int // node name -> index
-	gather  []bool         // by node: join all over several edges
-	keyed   []bool         // by node: gathers from several predecessors, so its input names them
-	bad     error          // why the program cannot run
-	gathers bool           // any node gathers
-	endless bool           // a cycle has no max_visits, so only a limit on steps ends it
-	reach   []bits         // by edge into a gathering node: the nodes from which a token can still take it
+	plan     *graph.Plan
+	runners  []NodeRunner
+	nested   []*prepared    // by node, nil for a node that is no graph
+	prefix   string         // of names: outer/ in a nested graph
+	names    []string       // as observed, by node
+	policies []policies     // by node
+	plain    []bool         // by node: neither cached nor limited
+	budgets  bool           // some node, here or nested, has a budget
+	paths    []string       // nodes.NAME, by node
+	index    map[string]int // node name -> index
+	gather   []bool         // by node: join all over several edges
+	keyed    []bool         // by node: gathers from several predecessors, so its input names them
+	bad      error          // why the program cannot run
+	gathers  bool           // any node gathers
+	endless  bool           // a cycle has no max_visits, so only a limit on steps ends it
+	reach    []bits         // by edge into a gathering node: the nodes from which a token can still take it
 }
 
 func prepare(pr *Program, prefix string) *prepared {
 	p := pr.Plan
 	n := len(p.Nodes)
-	r := &prepared{plan: p, runners: pr.Runners, prefix: prefix, nested: make([]*prepared, n), names: make([]string, n), index: make(map[string]int, n), paths: make([]string, n), gather: make([]bool, n),
+	r := &prepared{plan: p, runners: pr.Runners, prefix: prefix, nested: make([]*prepared, n), names: make([]string, n),
+		policies: make([]policies, n), plain: make([]bool, n), index: make(map[string]int, n), paths: make([]string, n), gather: make([]bool, n),
 		keyed: make([]bool, n), reach: make([]bits, len(p.Edges))}
 	if len(pr.Runners) != n {
 		r.bad = fault.New(fault.Internal, "", "program has %d runners for %d nodes", len(pr.Runners), n)
@@ -64,6 +68,9 @@ func prepare(pr *Program, prefix string) *prepared {
 		r.index[pn.Spec.Name] = i
 		r.names[i] = prefix + pn.Spec.Name
 		r.paths[i] = "nodes." + r.names[i]
+		r.policies[i] = policiesOf(pn.Spec)
+		r.plain[i] = pn.Spec.Cache == nil && pn.Spec.RateLimit == nil
+		r.budgets = r.budgets || pn.Spec.Budget != nil
 		switch {
 		case pn.Nested != nil && (len(pr.Nested) != n || pr.Nested[i] == nil || pr.Nested[i].Plan != pn.Nested):
 			r.bad = fault.New(fault.Internal, r.paths[i], "program lacks the nested graph")
@@ -74,7 +81,7 @@ func prepare(pr *Program, prefix string) *prepared {
 				r.bad = sub.bad
 				return r
 			}
-			r.endless = r.endless || sub.endless
+			r.endless, r.budgets = r.endless || sub.endless, r.budgets || sub.budgets
 		case pr.Runners[i] == nil:
 			r.bad = fault.New(fault.Internal, r.paths[i], "program has no runner")
 			return r

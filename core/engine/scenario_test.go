@@ -30,7 +30,7 @@ var rewrite = flag.Bool("rewrite", false, "rewrite the expectations in testdata"
 // A script has the lines "input JSON", "limits K=V ..." and "NODE: ACTION; ...",
 // one action a try of the node, the last for all further ones. An action is a
 // list of words divided by commas: sleep D, cost USD, tokens N, set KEY, panic,
-// hang, fail KIND, echo, count, get KEY, return JSON. Nodes without a line echo. A line
+// hang, fail KIND, echo, count, get KEY, key, return JSON. Nodes without a line echo. A line
 // "NODE#I: ..." is for item I of a foreach, counted from 1.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -91,7 +91,7 @@ func play(t *testing.T, doc, script string, parallel int) (trace, result string)
 		g := l.Graph
 		start := time.Now()
 		w := &writer{start: start}
-		res, err := Run(t.Context(), p, []byte(input), Options{Observer: w, Limits: limits, Parallel: parallel, Seed: 7,
+		res, err := Run(t.Context(), p, []byte(input), Options{Observer: w, Limits: limits, Parallel: parallel, Seed: 7, Cache: NewMemoryCache(1 << 20),
 			Info: &run.Info{Graph: g.Name}})
 		if w.finished != 1 {
 			t.Errorf("RunFinished was observed %d times", w.finished)
@@ -154,6 +154,9 @@ func (w *writer) Observe(o *run.Observation) {
 		fmt.Fprintf(&w.b, " after %d at %v", o.After, o.Start.Sub(w.start)-o.Wait)
 		if o.Wait > 0 {
 			fmt.Fprintf(&w.b, " waited %v", o.Wait)
+		}
+		if o.CacheHit {
+			w.b.WriteString(" cached")
 		}
 		if d := o.End.Sub(o.Start); d > 0 {
 			fmt.Fprintf(&w.b, " took %v", d)
@@ -237,6 +240,8 @@ func (s *scripted) RunNode(ctx context.Context, step *run.Step) ([]byte, error) 
 		case "get":
 			v, _ := step.State.Get(arg)
 			return v, nil
+		case "key":
+			return fmt.Appendf(nil, "%q", step.IdempotencyKey), nil
 		case "return":
 			_, json, _ := strings.Cut(action, "return ")
 			return []byte(json), nil

@@ -28,12 +28,25 @@ var defaultKinds = []fault.Kind{fault.Transient, fault.Timeout, fault.Unavailabl
 // attempt runs a step once. It may be called on any goroutine.
 func (x *execution) attempt(ctx context.Context, t *token) {
 	now := time.Now()
-	if t.step.Attempt == 0 {
+	fresh := t.first.IsZero()
+	if fresh {
 		t.first = now
 	}
 	if t.err = t.refused; t.err != nil {
 		t.end = now
 		return
+	}
+	if !t.frame.prep.plain[t.node] {
+		if !t.paid && x.cached(ctx, t) {
+			t.end = time.Now()
+			return
+		}
+		if t.throttle(now) {
+			if t.end = now; fresh && t.err == nil {
+				t.first = time.Time{} // waiting is not running
+			}
+			return
+		}
 	}
 	outer := ctx
 	limit := x.timeout(t)
@@ -42,11 +55,14 @@ func (x *execution) attempt(ctx context.Context, t *token) {
 		defer cancel()
 		ctx = sub
 	}
-	t.output, t.err = x.call(ctx, t)
+	t.output, t.err = x.guarded(ctx, t)
 	t.end = time.Now()
 	if t.err == nil {
 		if t.output == nil {
 			t.output = []byte("null")
+		}
+		if c := t.frame.prep.plan.Nodes[t.node].Spec.Cache; c != nil && x.o.Cache != nil {
+			x.o.Cache.Put(ctx, t.cacheKey, t.output, time.Duration(c.TTL))
 		}
 		return
 	}
@@ -100,10 +116,11 @@ func (x *execution) call(ctx context.Context, t *token) (out []byte, err error) 
 // finish takes a step back: it repeats it, follows its edges or fails its graph.
 func (x *execution) finish(t *token) {
 	f := t.frame
-	for _, c := range t.trail.Calls[t.calls:] {
-		x.usage.Add(c.Usage)
+	if t.delay > 0 {
+		x.delay(t)
+		return
 	}
-	t.calls = len(t.trail.Calls)
+	x.account(t)
 	x.now, x.last = t.end, t.step.Seq
 	failing := f.err != nil
 	if t.err != nil && !failing && f.ctx.Err() == nil && x.retry(t) {
@@ -137,6 +154,17 @@ func (x *execution) finish(t *token) {
 	}
 	x.recycle(t)
 	f.leave()
+}
+
+// delay lets t wait for its rate limit.
+func (x *execution) delay(t *token) {
+	t.due, t.delay = t.end.Add(t.delay), 0
+	if t.frame.err == nil && t.frame.ctx.Err() == nil && (t.group == nil || !t.group.closed || t.step.Item <= t.group.failed) {
+		x.backoff = append(x.backoff, t)
+		return
+	}
+	t.giveUp()
+	x.finish(t)
 }
 
 // retry arranges another attempt of a failed step if its policy allows one. What

@@ -169,6 +169,9 @@ func (n *Node) normalise() {
 			f.Concurrency = 0
 		}
 	}
+	if b := n.Budget; b != nil && *b == (NodeBudget{}) {
+		n.Budget = nil
+	}
 	if n.Grant != nil && *n.Grant == (Grant{}) {
 		n.Grant = nil
 	}

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"crypto/sha256"
 	"slices"
 
 	"github.com/sparkrsi/spark/core/run"
@@ -38,32 +39,17 @@ func compile(l *Locked) (*Plan, error) {
 			k := l.Locks[at]
 			pn.Type = run.NodeType{Name: k.Type, Version: k.Version, Digest: k.Digest}
 		}
-		var err error
 		if n.Graph != "" {
-			var k *NestedLock
-			if pn.Nested, k, err = compileNested(l, n); err != nil {
+			nested, k, err := compileNested(l, n)
+			if err != nil {
 				return nil, err
 			}
-			pn.Type = run.NodeType{Name: "graph", Version: k.Version, Digest: k.Digest}
+			pn.Nested, pn.Type = nested, run.NodeType{Name: "graph", Version: k.Version, Digest: k.Digest}
 		}
-		if n.Input != nil {
-			if pn.Input, err = CompileMapping(n.Input.Raw); err != nil {
-				return nil, fault.Wrap("", "nodes."+n.Name+".input", err, "mapping")
-			}
-			for _, name := range pn.Input.Reads() {
-				pn.Reads = append(pn.Reads, s.index[name])
-			}
+		if err := pn.compile(s); err != nil {
+			return nil, err
 		}
-		if n.Foreach != nil {
-			if pn.Items, err = CompileExpression(n.Foreach.Items); err != nil {
-				return nil, fault.Wrap("", "nodes."+n.Name+".foreach.items", err, "list")
-			}
-			for _, name := range pn.Items.Reads() {
-				if i := s.index[name]; !slices.Contains(pn.Reads, i) {
-					pn.Reads = append(pn.Reads, i)
-				}
-			}
-		}
+		pn.Content = contentOf(l, &pn)
 		p.Nodes = append(p.Nodes, pn)
 	}
 	for i, e := range g.Edges {
@@ -88,4 +74,49 @@ func compile(l *Locked) (*Plan, error) {
 		}
 	}
 	return p, nil
+}
+
+// compile compiles the expressions of a node.
+func (pn *PlanNode) compile(s *shape) (err error) {
+	n := pn.Spec
+	add := func(to **Program, at, src string, compile func(string) (*Program, error)) {
+		if err != nil || src == "" {
+			return
+		}
+		if *to, err = compile(src); err != nil {
+			err = fault.Wrap("", "nodes."+n.Name+"."+at, err, "compile")
+			return
+		}
+		for _, name := range (*to).Reads() {
+			if i := s.index[name]; !slices.Contains(pn.Reads, i) {
+				pn.Reads = append(pn.Reads, i)
+			}
+		}
+	}
+	if n.Input != nil {
+		add(&pn.Input, "input", string(n.Input.Raw), func(raw string) (*Program, error) { return CompileMapping([]byte(raw)) })
+	}
+	if n.Foreach != nil {
+		add(&pn.Items, "foreach.items", n.Foreach.Items, CompileExpression)
+	}
+	if n.Cache != nil {
+		add(&pn.Key, "cache.key", n.Cache.Key, CompileExpression)
+	}
+	add(&pn.Idem, "idempotency_key", n.IdempotencyKey, CompileExpression)
+	return err
+}
+
+// contentOf returns the digest of what the output of a node depends on besides
+// its input and the state.
+func contentOf(l *Locked, pn *PlanNode) [32]byte {
+	n := pn.Spec
+	var assets []string
+	for _, name := range n.Assets {
+		i := slices.IndexFunc(l.Assets, func(a AssetLock) bool { return a.Name == name })
+		if i >= 0 {
+			assets = append(assets, name+"="+l.Assets[i].Digest)
+		}
+	}
+	return sha256.Sum256(canonicalOf(map[string]any{"type": pn.Type.Name, "module": pn.Type.Digest, "native": n.Native,
+		"config": n.Config, "assets": assets, "grant": n.Grant}))
 }

@@ -100,49 +100,24 @@ func (d *decoder) node(name string, n *yaml.Node, path string) *Node {
 			}
 			v.Input = &Mapping{Raw: raw}
 		},
-		"foreach": func(n *yaml.Node, path string) { v.Foreach = d.foreach(n, path) },
+		"cache":           func(n *yaml.Node, path string) { v.Cache = d.cache(n, path) },
+		"rate_limit":      func(n *yaml.Node, path string) { v.RateLimit = d.rateLimit(n, path) },
+		"circuit_breaker": func(n *yaml.Node, path string) { v.CircuitBreaker = d.breaker(n, path) },
+		"budget":          func(n *yaml.Node, path string) { v.Budget = d.nodeBudget(n, path) },
+		"idempotency_key": d.expression(&v.IdempotencyKey),
+		"foreach":         func(n *yaml.Node, path string) { v.Foreach = d.foreach(n, path) },
 		"grant": func(n *yaml.Node, path string) {
 			v.Grant = &Grant{}
 			d.object(n, path, fields{"generate": d.boolean(&v.Grant.Generate), "clock": d.boolean(&v.Grant.Clock),
 				"random": d.boolean(&v.Grant.Random)}, "http")
 		},
-	}, "cache", "isolation", "validate", "model", "rate_limit", "breaker", "wait",
-		"implements", "reducer")
+	}, "isolation", "validate", "model", "wait", "implements")
 	if ok && lookup(n, "module") == nil && lookup(n, "native") == nil && lookup(n, "graph") == nil {
 		d.errorf(n, path, "add module: NAME@VERSION, graph: NAME@VERSION or native: FUNCTION", "says neither module nor graph nor native")
 	}
 	v.normalise()
 	return v
 }
-
-func (d *decoder) retry(n *yaml.Node, path string) *Retry {
-	r := &Retry{}
-	d.object(n, path, fields{
-		"attempts":    d.atLeast(1, &r.Attempts),
-		"backoff":     d.duration(&r.Backoff),
-		"max_backoff": d.duration(&r.MaxBackoff),
-		"kinds":       d.kinds(&r.Kinds),
-	})
-	d.require(n, path, "attempts")
-	if r.Attempts > maxAttempts {
-		d.errorf(n, join(path, "attempts"), "", "is %d, the limit is %d", r.Attempts, maxAttempts)
-	}
-	return r
-}
-
-func (d *decoder) foreach(n *yaml.Node, path string) *Foreach {
-	f := &Foreach{}
-	d.object(n, path, fields{
-		"items":         d.str(&f.Items),
-		"concurrency":   d.atLeast(1, &f.Concurrency),
-		"on_item_error": word(d, &f.OnItemError, ItemFail, ItemSkip, ItemNull),
-	})
-	d.require(n, path, "items")
-	return f
-}
-
-// maxAttempts bounds the tries of one step.
-const maxAttempts = 100
 
 func (d *decoder) edge(n *yaml.Node, path string) *Edge {
 	e := &Edge{}

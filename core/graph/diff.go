@@ -17,7 +17,7 @@ type Kind string
 const (
 	NodeConfigUpdate Kind = "node_config_update" // Path inside the config
 	NodeModuleUpdate Kind = "node_module_update" // Path module, native or graph
-	NodePolicyUpdate Kind = "node_policy_update" // Path timeout, retry, join, route, max_visits, input, foreach or state
+	NodePolicyUpdate Kind = "node_policy_update" // Path timeout, retry, join, route, max_visits, input, foreach, state, cache, rate_limit, circuit_breaker, budget or idempotency_key
 	NodeAdd          Kind = "node_add"
 	NodeRemove       Kind = "node_remove"
 	EdgeAdd          Kind = "edge_add"
@@ -123,8 +123,9 @@ func (d *differ) field(k Kind, target, path string, was, is json.RawMessage) {
 // The fields of a node by the kind of change that reaches them.
 var (
 	moduleFields = []string{"module", "native", "graph"}
-	policyFields = []string{"timeout", "retry", "join", "route", "max_visits", "input", "foreach", "state"}
-	grantFields  = []string{"grant", "assets"}
+	policyFields = []string{"timeout", "retry", "join", "route", "max_visits", "input", "foreach", "state",
+		"cache", "rate_limit", "circuit_breaker", "budget", "idempotency_key"}
+	grantFields = []string{"grant", "assets"}
 )
 
 func (d *differ) node(a, b *Node) {

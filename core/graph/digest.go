@@ -62,22 +62,24 @@ func (n *Node) clone() *Node {
 	c := *n
 	c.Config = slices.Clone(n.Config)
 	c.Assets = slices.Clone(n.Assets)
-	if n.Retry != nil {
-		r := *n.Retry
-		r.Kinds = slices.Clone(r.Kinds)
-		c.Retry = &r
+	c.Foreach, c.Grant, c.Cache, c.RateLimit, c.Budget = copied(n.Foreach), copied(n.Grant), copied(n.Cache), copied(n.RateLimit), copied(n.Budget)
+	if c.Retry = copied(n.Retry); c.Retry != nil {
+		c.Retry.Kinds = slices.Clone(c.Retry.Kinds)
+	}
+	if c.CircuitBreaker = copied(n.CircuitBreaker); c.CircuitBreaker != nil {
+		c.CircuitBreaker.Kinds = slices.Clone(c.CircuitBreaker.Kinds)
 	}
 	if n.Input != nil {
 		c.Input = &Mapping{Raw: slices.Clone(n.Input.Raw)}
 	}
-	if n.Foreach != nil {
-		f := *n.Foreach
-		c.Foreach = &f
+	return &c
+}
+
+func copied[T any](v *T) *T {
+	if v == nil {
+		return nil
 	}
-	if n.Grant != nil {
-		gr := *n.Grant
-		c.Grant = &gr
-	}
+	c := *v
 	return &c
 }
 

@@ -50,7 +50,7 @@ func Encode(g *Graph) []byte {
 
 func encodeNode(n *Node) *yaml.Node {
 	return ordered(fieldsOf(n), "module", "native", "graph", "state", "config", "assets", "timeout", "retry", "join", "route", "max_visits",
-		"foreach", "input", "grant")
+		"foreach", "input", "grant", "cache", "rate_limit", "circuit_breaker", "budget", "idempotency_key")
 }
 
 // ordered makes a mapping of the fields that are set.

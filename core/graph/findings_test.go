@@ -27,6 +27,12 @@ func known(ref string) (*abi.NodeType, error) {
 			"depth":{"type":"integer"},"weights":{"type":"array","items":{"type":"number"}},"mode":{"enum":["or","and"]}}}`)}, nil
 	case r.Type == "writer" && r.Range.Match("0.1.0"):
 		return &abi.NodeType{Type: "writer", Version: "0.1.0", Capabilities: []abi.Capability{abi.CapGenerate}}, nil
+	case r.Type == "pure":
+		return &abi.NodeType{Type: "pure", Effects: abi.EffectsNone, Deterministic: true}, nil
+	case r.Type == "sender":
+		return &abi.NodeType{Type: "sender", Effects: abi.EffectsWrite, Idempotent: true}, nil
+	case r.Type == "random":
+		return &abi.NodeType{Type: "random", Effects: abi.EffectsNone}, nil
 	case r.Type == "remote":
 		return &abi.NodeType{Type: "remote", Config: json.RawMessage(`{"$ref":"file:///etc/passwd"}`)}, nil
 	}

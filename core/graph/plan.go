@@ -35,7 +35,10 @@ type PlanNode struct {
 	Nested  *Plan    // of a node that is a graph, else nil
 	Input   *Program // nil takes the incoming data as it is
 	Items   *Program // list of a foreach, nil outside of one
-	Reads   []int    // nodes whose output Input names, indices into Nodes
+	Key     *Program // of the cache, nil for the whole input
+	Idem    *Program // idempotency key, nil when none is given
+	Content [32]byte // sha256 of what the output depends on besides the input: module, config, assets, grants
+	Reads   []int    // nodes whose output the programs name, indices into Nodes
 }
 
 // PlanEdge is one edge of a plan.

@@ -46,6 +46,18 @@ func randomGraph(r *rand.Rand) *Graph {
 				n.Input = &Mapping{Raw: raw}
 			}
 		}
+		switch r.IntN(6) {
+		case 0:
+			n.Cache = &Cache{TTL: Duration(r.IntN(2) * 1e9), Key: pick("", "output.q"), Force: r.IntN(2) == 0}
+		case 1:
+			n.RateLimit = &RateLimit{Rate: 2.5, Per: Duration(r.IntN(2) * 6e10), Burst: r.IntN(3)}
+		case 2:
+			n.CircuitBreaker = &CircuitBreaker{Failures: 1 + r.IntN(3), Kinds: []fault.Kind{fault.Kinds()[r.IntN(4)]}}
+		case 3:
+			n.Budget = &NodeBudget{CostUSD: .25, Tokens: int64(r.IntN(2))}
+		case 4:
+			n.IdempotencyKey = "run.id"
+		}
 		g.Nodes = append(g.Nodes, n)
 	}
 	for range r.IntN(8) {

@@ -47,6 +47,12 @@ type Node struct {
 	Input     *Mapping        `json:"input,omitempty"`
 	Foreach   *Foreach        `json:"foreach,omitempty"`
 	Grant     *Grant          `json:"grant,omitempty"`
+
+	Cache          *Cache          `json:"cache,omitempty"`
+	RateLimit      *RateLimit      `json:"rate_limit,omitempty"`
+	CircuitBreaker *CircuitBreaker `json:"circuit_breaker,omitempty"`
+	Budget         *NodeBudget     `json:"budget,omitempty"`
+	IdempotencyKey string          `json:"idempotency_key,omitempty"` // CEL, over what Input sees
 }
 
 // StateScope says which state a nested graph reads and writes.
@@ -92,6 +98,41 @@ type Retry struct {
 	Backoff    Duration     `json:"backoff,omitempty"`     // before the second try, doubled after each, with full jitter; default 50ms
 	MaxBackoff Duration     `json:"max_backoff,omitempty"` // default 2s
 	Kinds      []fault.Kind `json:"kinds,omitempty"`       // default transient, timeout, unavailable
+}
+
+// Cache keeps outputs of a node. They are shared by all nodes, versions and
+// graphs that agree on the module's digest, the config, the assets, the grants and
+// the key. What the node would write to the state or report is not repeated.
+type Cache struct {
+	TTL   Duration `json:"ttl,omitempty"`   // 0 keeps an output until it must make room
+	Key   string   `json:"key,omitempty"`   // CEL, over what Input sees; empty is the whole input
+	Force bool     `json:"force,omitempty"` // also where nothing says that the node gives the same again
+}
+
+// RateLimit is a token bucket that all runs of one version share: Burst attempts
+// at once, then Rate in each Per. A step waits for its turn without a worker.
+type RateLimit struct {
+	Rate    float64  `json:"rate"`
+	Per     Duration `json:"per,omitempty"`      // default 1s
+	Burst   int      `json:"burst,omitempty"`    // default 1
+	MaxWait Duration `json:"max_wait,omitempty"` // a step that would wait longer fails with limit; 0 waits as long as the run may
+}
+
+// CircuitBreaker refuses attempts with unavailable once Failures of the last
+// Window failed, for Cooldown; then one attempt decides. All runs of one version
+// share it.
+type CircuitBreaker struct {
+	Failures int          `json:"failures"`
+	Window   int          `json:"window,omitempty"`   // default Failures: that many in a row
+	Cooldown Duration     `json:"cooldown,omitempty"` // default 30s
+	Kinds    []fault.Kind `json:"kinds,omitempty"`    // that count as failures; default transient, timeout, unavailable
+}
+
+// NodeBudget limits the model calls of a node within one run, over all its
+// visits, attempts, items and nested steps. A zero field is unlimited.
+type NodeBudget struct {
+	CostUSD float64 `json:"cost_usd,omitempty"`
+	Tokens  int64   `json:"tokens,omitempty"`
 }
 
 // Foreach runs a node once an item of a list. The output of the step is the list

@@ -22,6 +22,10 @@ type Step struct {
 	Input   []byte // JSON; must not be changed
 	State   State
 	Trail   *Trail // what the node reports besides its output
+
+	// IdempotencyKey is the same for every attempt of a step whose document gives
+	// one, and empty otherwise. A node that changes the world hands it on.
+	IdempotencyKey string
 }
 
 // NodeType identifies what a node runs.
