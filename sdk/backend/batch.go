@@ -53,6 +53,31 @@ func (p *Packed) Unpack() (*Batch, []Quarantined) {
 	return b, bad
 }
 
+// WritePacked writes p to w: as it is when w is a PackedWriter, else decoded. What
+// is quarantined is named by its position in p.
+func WritePacked(ctx context.Context, w Writer, p *Packed) ([]Quarantined, error) {
+	if pw, ok := w.(PackedWriter); ok {
+		return pw.WritePacked(ctx, p)
+	}
+	b, bad := p.Unpack()
+	broken := map[int]bool{}
+	for _, q := range bad {
+		broken[q.Index] = true
+	}
+	var at []int // position in p of each trace of b
+	for i := range p.Blocks {
+		if !broken[i] {
+			at = append(at, i)
+		}
+	}
+	more, err := w.Write(ctx, b)
+	for _, q := range more {
+		q.Index = at[q.Index]
+		bad = append(bad, q)
+	}
+	return bad, err
+}
+
 // EncodeBatch appends the encoding of b to dst and returns the longer slice:
 //
 //	batch  = 0x01 id count {length block} count {sketch}

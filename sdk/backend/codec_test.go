@@ -229,6 +229,10 @@ func FuzzDecodeTrace(f *testing.F) {
 			return
 		}
 		again := backend.EncodeTrace(nil, x)
+		var v backend.Verifier
+		if _, err := v.Verify(block); (err == nil) != (x.Check() == nil) {
+			t.Fatalf("it decodes, but verify: %v", err)
+		}
 		y, err := backend.DecodeTrace(again)
 		if err != nil {
 			t.Fatalf("decoded, encoded, but then: %v", err)

@@ -58,7 +58,8 @@ func (x *Decoder) Decode(block []byte) (*Trace, error) {
 type decoder struct {
 	b     []byte
 	words []string
-	pool  []Attr // all attributes of the trace
+	pool  []Attr   // all attributes of the trace
+	flags []uint64 // of its spans
 	err   error
 }
 
@@ -74,28 +75,36 @@ func (d *decoder) fail(format string, args ...any) {
 }
 
 func (d *decoder) block(block []byte, t *Trace) error {
-	d.err, d.words = nil, d.words[:0]
-	switch {
-	case len(block) < 5:
-		return corrupt("%d bytes are too few for a trace", len(block))
-	case len(block) > MaxBlock:
-		return fault.New(fault.Limit, "block", "%d bytes exceed the limit of %d", len(block), MaxBlock)
+	body, err := unwrap(block)
+	if err != nil {
+		return err
 	}
-	body, sum := block[:len(block)-4], binary.LittleEndian.Uint32(block[len(block)-4:])
-	if crc32.Checksum(body, castagnoli) != sum {
-		return corrupt("checksum does not match")
-	}
-	if body[0] != blockVersion {
-		return fault.New(fault.Newer, "block", "encoding version %d, this Spark reads %d", body[0], blockVersion).
-			WithHint("use the Spark that wrote it, or a later one")
-	}
-	d.b = body[1:]
+	d.b, d.err, d.words = body, nil, d.words[:0]
 	d.dictionary()
 	d.trace(t)
 	if d.err == nil && len(d.b) > 0 {
 		d.fail("%d bytes left over", len(d.b))
 	}
 	return d.err
+}
+
+// unwrap returns the body of a block whose checksum and version are right.
+func unwrap(block []byte) ([]byte, error) {
+	switch {
+	case len(block) < 5:
+		return nil, corrupt("%d bytes are too few for a trace", len(block))
+	case len(block) > MaxBlock:
+		return nil, fault.New(fault.Limit, "block", "%d bytes exceed the limit of %d", len(block), MaxBlock)
+	}
+	body, sum := block[:len(block)-4], binary.LittleEndian.Uint32(block[len(block)-4:])
+	if crc32.Checksum(body, castagnoli) != sum {
+		return nil, corrupt("checksum does not match")
+	}
+	if body[0] != blockVersion {
+		return nil, fault.New(fault.Newer, "block", "encoding version %d, this Spark reads %d", body[0], blockVersion).
+			WithHint("use the Spark that wrote it, or a later one")
+	}
+	return body[1:], nil
 }
 
 func (d *decoder) dictionary() {
@@ -328,13 +337,45 @@ func (d *decoder) spans(spans []Span, root uint64, start int64) []Span {
 	for i := range spans {
 		spans[i].OutputSize = int(d.int())
 	}
+	d.flags = d.flags[:0]
 	for i := range spans {
+		d.flags = append(d.flags, uint64(spans[i].Retries))
 		d.optional(&spans[i], root)
 	}
+	rest := d.section()
+	for i := range spans {
+		if d.flags[i]&spanAttrs != 0 {
+			spans[i].Attrs = d.attrs()
+		}
+	}
+	d.ended(rest)
 	if len(spans) == 0 {
 		return nil
 	}
 	return spans
+}
+
+// section reads the length of what follows and returns how many bytes come after
+// it.
+func (d *decoder) section() (rest int) {
+	if len(d.b) < 4 {
+		d.fail("section cut short")
+		return 0
+	}
+	n := binary.LittleEndian.Uint32(d.b)
+	d.b = d.b[4:]
+	if uint64(n) > uint64(len(d.b)) {
+		d.fail("section of %d bytes in %d", n, len(d.b))
+		return 0
+	}
+	return len(d.b) - int(n)
+}
+
+// ended makes sure that a section was read to its end.
+func (d *decoder) ended(rest int) {
+	if d.err == nil && len(d.b) != rest {
+		d.fail("section of another length")
+	}
 }
 
 func (d *decoder) optional(s *Span, root uint64) {
@@ -364,9 +405,6 @@ func (d *decoder) optional(s *Span, root uint64) {
 		d.fixed(s.Parent[:])
 	} else {
 		binary.BigEndian.PutUint64(s.Parent[:], root)
-	}
-	if flags&spanAttrs != 0 {
-		s.Attrs = d.attrs()
 	}
 }
 

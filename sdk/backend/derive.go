@@ -2,6 +2,9 @@ package backend
 
 import "math"
 
+// modelCall is the node type of the span of a model call.
+const modelCall = "model"
+
 // AllEvents returns the events of t in the order of time within each record: those
 // stored, and with DeriveEvents those its spans imply: graph_started,
 // graph_finished, graph_failed or graph_cancelled for the run, node_started and
@@ -17,7 +20,9 @@ func (t *Trace) AllEvents() []Event {
 	for i := range t.Spans {
 		s := &t.Spans[i]
 		if s.Seq < 0 {
-			events = append(events, Event{Type: "llm_api_call", Name: s.Node, Span: s.ID, Time: s.End, Attrs: s.Attrs})
+			if s.NodeType == modelCall {
+				events = append(events, Event{Type: "llm_api_call", Name: s.Node, Span: s.ID, Time: s.End, Attrs: s.Attrs})
+			}
 			continue
 		}
 		events = append(events, Event{Type: "node_started", Name: s.Node, Span: s.ID, Time: s.Start})
@@ -50,10 +55,13 @@ func (t *Trace) EventCount() int {
 	if t.Derive&DeriveEvents == 0 {
 		return len(t.Events)
 	}
-	n := len(t.Events) + 2 + 2*len(t.Spans)
+	n := len(t.Events) + 2
 	for i := range t.Spans {
-		if t.Spans[i].Seq < 0 {
-			n--
+		switch s := &t.Spans[i]; {
+		case s.Seq >= 0:
+			n += 2
+		case s.NodeType == modelCall:
+			n++
 		}
 	}
 	return n

@@ -24,7 +24,9 @@ import (
 // Spans, events and metrics are stored by columns. A leading column of flags
 // says which rarely set fields a record has, and such a column holds entries
 // only for the records that have it. Ids and times are differences to the record
-// before. docs and vectors: testkit/telemetry/vectors.json.
+// before. The attributes of spans come last, after their length in bytes (four,
+// little-endian): most questions skip them. Vectors:
+// testkit/telemetry/vectors.json.
 const blockVersion = 1
 
 const (
@@ -282,6 +284,14 @@ func (e *encoder) spans(spans []Span, root uint64, start int64) {
 	for i := range spans {
 		e.optional(&spans[i], root)
 	}
+	e.body = append(e.body, 0, 0, 0, 0)
+	from := len(e.body)
+	for i := range spans {
+		if len(spans[i].Attrs) > 0 {
+			e.attrs(spans[i].Attrs)
+		}
+	}
+	binary.LittleEndian.PutUint32(e.body[from-4:], uint32(len(e.body)-from))
 }
 
 // optional writes the fields that few spans have, record by record.
@@ -307,9 +317,6 @@ func (e *encoder) optional(s *Span, root uint64) {
 	}
 	if binary.BigEndian.Uint64(s.Parent[:]) != root {
 		e.span(s.Parent)
-	}
-	if len(s.Attrs) > 0 {
-		e.attrs(s.Attrs)
 	}
 }
 

@@ -81,8 +81,10 @@ const (
 )
 
 // Span is one step, or one model call of a step. Node is the node's name in the
-// graph. A model call is a client span with Seq -1 and Parent and After those of
-// its step; the step's Tokens and Cost include it.
+// graph. What happens within a step has Seq -1, the step as Parent and its Seq as
+// After: a model call, a client span of type model whose Tokens and Cost the
+// step's include, and a span that the node's own code opened, of type span with
+// its name in the attribute span.name.
 type Span struct {
 	ID, Parent       SpanID
 	Node, NodeType   string

@@ -97,12 +97,7 @@ func (s *server) Write(ctx context.Context, r *proto.WriteRequest) (*proto.Write
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	var bad []Quarantined
-	if pw, ok := w.(PackedWriter); ok {
-		bad, err = pw.WritePacked(ctx, p)
-	} else {
-		bad, err = writeUnpacked(ctx, w, p)
-	}
+	bad, err := WritePacked(ctx, w, p)
 	if err != nil {
 		return nil, err
 	}
@@ -111,28 +106,6 @@ func (s *server) Write(ctx context.Context, r *proto.WriteRequest) (*proto.Write
 		out.Quarantined = append(out.Quarantined, &proto.Quarantined{Record: int64(q.Index), Reason: q.Reason})
 	}
 	return out, nil
-}
-
-// writeUnpacked decodes p for a backend that takes no blocks, and gives what it
-// quarantines the positions of p again.
-func writeUnpacked(ctx context.Context, w Writer, p *Packed) ([]Quarantined, error) {
-	b, bad := p.Unpack()
-	broken := map[int]bool{}
-	for _, q := range bad {
-		broken[q.Index] = true
-	}
-	var at []int // position in p of each trace of b
-	for i := range p.Blocks {
-		if !broken[i] {
-			at = append(at, i)
-		}
-	}
-	more, err := w.Write(ctx, b)
-	for _, q := range more {
-		q.Index = at[q.Index]
-		bad = append(bad, q)
-	}
-	return bad, err
 }
 
 func (s *server) Query(r *proto.QueryRequest, stream proto.Backend_QueryServer) error {
