@@ -169,7 +169,7 @@ func (h *Host) decode(ctx context.Context, doc Document) (*graph.Graph, *graph.P
 		}
 		return nt, err
 	}
-	var opts []graph.Option
+	opts := []graph.Option{graph.Nested(func(ref string) (*graph.NestedLock, error) { return h.nested(ctx, ref) })}
 	limits := pol
 	if limits == nil {
 		stored, err := h.policy(ctx, g)
@@ -264,7 +264,35 @@ func (h *Host) lock(ctx context.Context, g *graph.Graph, base *graph.Locked, doc
 		}
 		l.Assets = append(l.Assets, a)
 	}
-	return l, nil
+	return l, graph.Nest(l, base, func(ref string) (*graph.NestedLock, error) { return h.nested(ctx, ref) })
+}
+
+// nested returns the version that a reference to a graph names today: the active
+// one when its label lies in the range, else the stored one with the highest.
+func (h *Host) nested(ctx context.Context, ref string) (*graph.NestedLock, error) {
+	r, err := graph.ParseRef(ref)
+	if err != nil {
+		return nil, err
+	}
+	versions, err := h.store.Versions(ctx, r.Type)
+	if err != nil {
+		return nil, err
+	}
+	var labels []string
+	for _, v := range versions {
+		labels = append(labels, v.Label)
+		if v.Active && r.Range.Match(v.Label) {
+			return &graph.NestedLock{Version: v.Label, Locked: v.Locked}, nil
+		}
+	}
+	best := r.Range.Best(labels)
+	for _, v := range versions {
+		if v.Label == best && best != "" {
+			return &graph.NestedLock{Version: v.Label, Locked: v.Locked}, nil
+		}
+	}
+	return nil, fault.New(fault.NotFound, ref, "graph %q has no version in this range, only %v", r.Type, labels).
+		WithHint("change the range; `spark graph versions %s` lists them", r.Type)
 }
 
 func baseLock(base *graph.Locked, n *graph.Node) (graph.Lock, bool) {

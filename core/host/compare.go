@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/sparkrsi/spark/core/engine"
 	"github.com/sparkrsi/spark/core/rsi"
 	"github.com/sparkrsi/spark/core/run"
 	"github.com/sparkrsi/spark/core/stats"
@@ -142,8 +143,7 @@ func (h *Host) Replay(ctx context.Context, name, version string, input []byte) (
 		return nil, err
 	}
 	defer d.release()
-	info := d.info(run.Replay)
-	res, err := d.run(ctx, info, input, nil, h.cfg.Parallel)
+	res, err := d.run(ctx, input, engine.Options{Info: d.info(run.Replay), Parallel: h.cfg.Parallel})
 	if err != nil {
 		return nil, err
 	}

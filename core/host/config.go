@@ -47,6 +47,7 @@ type Config struct {
 
 	Nodes    Nodes
 	Parallel int // node executions in flight a run; default GOMAXPROCS
+	CacheMiB int // memory for outputs of nodes with a cache; default 64
 
 	Logger *slog.Logger // default discards
 }
@@ -86,6 +87,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Nodes.Timeout == 0 {
 		c.Nodes.Timeout = graph.Duration(30 * time.Second)
+	}
+	if c.CacheMiB == 0 {
+		c.CacheMiB = 64
 	}
 	if c.DefaultProfile == "" {
 		c.DefaultProfile = "default"

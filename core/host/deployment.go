@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,7 +68,7 @@ func (h *Host) prepare(ctx context.Context, l *graph.Locked, label string) (_ *d
 	if err != nil {
 		return nil, err
 	}
-	d := &deployment{locked: l, id: graph.Digest(l), label: label, program: &engine.Program{Plan: plan}}
+	d := &deployment{locked: l, id: graph.Digest(l), label: label}
 	d.users.Store(1)
 	defer func() {
 		if err != nil {
@@ -85,33 +86,32 @@ func (h *Host) prepare(ctx context.Context, l *graph.Locked, label string) (_ *d
 	if d.profile, err = h.profile(ctx, name); err != nil {
 		return nil, err
 	}
-	locks := map[string]graph.Lock{}
-	for _, lock := range l.Locks {
-		locks[lock.Node] = lock
-	}
-	for i := range plan.Nodes {
-		spec := plan.Nodes[i].Spec
-		if spec.Native != "" {
-			fn, ok := h.cfg.Natives[spec.Native]
+	d.program, err = engine.Build(plan, func(path string, plan *graph.Plan, n *graph.PlanNode) (engine.NodeRunner, error) {
+		if n.Spec.Native != "" {
+			fn, ok := h.cfg.Natives[n.Spec.Native]
 			if !ok {
-				return nil, fault.New(fault.NotFound, "nodes."+spec.Name+".native", "the host has no Go function %q", spec.Native).
+				return nil, fault.New(fault.NotFound, "nodes."+path+".native", "the host has no Go function %q", n.Spec.Native).
 					WithHint("register it in host.Config.Natives")
 			}
-			d.program.Runners = append(d.program.Runners, fn)
-			continue
+			return fn, nil
 		}
-		n, err := h.node(ctx, d, spec, locks[spec.Name], l.Assets)
-		if err != nil {
-			return nil, err
-		}
-		d.program.Runners = append(d.program.Runners, n)
+		return h.node(ctx, d, path, n.Spec, plan.Locked)
+	})
+	if err != nil {
+		return nil, err
 	}
 	return d, nil
 }
 
-// node opens one node of a deployment, which owns it.
-func (h *Host) node(ctx context.Context, d *deployment, spec *graph.Node, lock graph.Lock, assets []graph.AssetLock) (*wasmhost.Node, error) {
-	path := "nodes." + spec.Name
+// node opens one node of a deployment, which owns it. Path leads to it through
+// the graphs that hold it.
+func (h *Host) node(ctx context.Context, d *deployment, path string, spec *graph.Node, l *graph.Locked) (*wasmhost.Node, error) {
+	path = "nodes." + path
+	i := slices.IndexFunc(l.Locks, func(k graph.Lock) bool { return k.Node == spec.Name })
+	if i < 0 {
+		return nil, fault.New(fault.Internal, path+".module", "module %s is not locked", spec.Module)
+	}
+	lock := l.Locks[i]
 	m, err := h.module(ctx, lock.Digest)
 	if err != nil {
 		return nil, fault.Wrap("", path+".module", err, "load module %s", spec.Module)
@@ -125,7 +125,7 @@ func (h *Host) node(ctx context.Context, d *deployment, spec *graph.Node, lock g
 		ns.Grant = wasmhost.Grant{Clock: g.Clock, Random: g.Random, Generate: g.Generate}
 	}
 	for _, name := range spec.Assets {
-		for _, a := range assets {
+		for _, a := range l.Assets {
 			if a.Name == name {
 				if err := h.store.HasAsset(a); err != nil {
 					return nil, err

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/sparkrsi/spark/core/engine"
 	"github.com/sparkrsi/spark/core/plughost"
 	"github.com/sparkrsi/spark/core/rollout"
 	"github.com/sparkrsi/spark/core/store"
@@ -30,6 +31,7 @@ type Host struct {
 	store  *store.Store
 	nodes  *wasmhost.Host
 	models *models
+	cache  engine.Cache // of nodes with a cache, in production runs
 	router rollout.Router[*deployment]
 
 	apply sync.Mutex // serialises changes of what is served
@@ -62,6 +64,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	}
 	h := &Host{cfg: cfg, log: cfg.Logger, store: s, profiles: map[string]*profile{}, pinned: map[string]*deployment{}, admitted: map[string]*module{}}
 	h.models = &models{host: h}
+	h.cache = engine.NewMemoryCache(int64(cfg.CacheMiB) << 20)
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 	}

@@ -391,6 +391,52 @@ func TestUnchangedFilesKeepImprovements(t *testing.T) {
 	}
 }
 
+// TestNestedGraphAndCache runs a graph inside a graph, one of whose nodes caches.
+func TestNestedGraphAndCache(t *testing.T) {
+	var calls atomic.Int64
+	h := open(t, t.TempDir(), Config{Natives: map[string]engine.NodeRunner{"count": engine.Func(func(context.Context, *run.Step) ([]byte, error) {
+		return []byte(fmt.Sprintf(`{"name":"call %d"}`, calls.Add(1))), nil
+	})}})
+	apply(t, h, doc("1.0.0"))
+	outer := Document{GraphFile: "outer.yaml", Graph: []byte(`
+graph: outer
+version: 1.0.0
+start: count
+nodes:
+  count: {native: count, cache: {ttl: 1h, force: true}}
+  greet: {graph: greet@^1}
+edges: [{from: count, to: greet}]
+`)}
+	apply(t, h, outer)
+	for range 3 {
+		res, err := h.Run(t.Context(), Request{Graph: "outer", Input: json.RawMessage(`{}`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(res.Output) != `{"text":"1.0.0 call 1 1.0.0 1.0.0"}` {
+			t.Fatalf("%s", res.Output)
+		}
+	}
+	if calls.Load() != 1 {
+		t.Fatalf("the cached node ran %d times", calls.Load())
+	}
+	apply(t, h, doc("1.1.0"))
+	if res, err := h.Run(t.Context(), Request{Graph: "outer", Input: json.RawMessage(`{}`)}); err != nil || !strings.HasPrefix(string(res.Output), `{"text":"1.0.0`) {
+		t.Fatalf("a version changed with the graph that it holds: %s %v", res.Output, err)
+	}
+	if a := apply(t, h, outer); !a.Changed {
+		t.Fatal("a document that holds a changed graph is not a new version")
+	}
+	if res, err := h.Run(t.Context(), Request{Graph: "outer", Input: json.RawMessage(`{}`)}); err != nil || !strings.HasPrefix(string(res.Output), `{"text":"1.1.0`) {
+		t.Fatalf("%s %v", res.Output, err)
+	}
+	bad := outer
+	bad.Graph = []byte(strings.Replace(string(outer.Graph), "greet@^1", "greet@^7", 1))
+	if _, err := h.Apply(t.Context(), bad); fault.ExitStatus(err) != 2 || fault.HintOf(err) == "" {
+		t.Fatal(err)
+	}
+}
+
 func TestClosedHost(t *testing.T) {
 	h := open(t, t.TempDir(), Config{})
 	apply(t, h, doc("1.0.0"))

@@ -60,7 +60,7 @@ func (h *Host) Run(ctx context.Context, req Request) (*Result, error) {
 	if r := d.profile.rec.Begin(info); r != nil {
 		obs = r
 	}
-	return d.run(ctx, info, req.Input, obs, h.cfg.Parallel)
+	return d.run(ctx, req.Input, engine.Options{Info: info, Observer: obs, Parallel: h.cfg.Parallel, Cache: h.cache})
 }
 
 // info returns the identity of a fresh run of d.
@@ -70,8 +70,11 @@ func (d *deployment) info(kind run.Kind) *run.Info {
 		GraphType: d.program.Plan.Type, Kind: kind, Started: time.Now(), TelemetryOff: d.profile.rec == nil}
 }
 
-func (d *deployment) run(ctx context.Context, info *run.Info, input []byte, obs engine.Observer, parallel int) (*Result, error) {
-	res, err := engine.Run(ctx, d.program, input, engine.Options{Info: info, Observer: obs, Limits: d.limits, Parallel: parallel})
+// run executes d under its limits.
+func (d *deployment) run(ctx context.Context, input []byte, o engine.Options) (*Result, error) {
+	info := o.Info
+	o.Limits = d.limits
+	res, err := engine.Run(ctx, d.program, input, o)
 	out := &Result{RunID: info.ID.String(), Graph: info.Graph, Version: info.Version, VersionID: info.VersionID,
 		Seconds: time.Since(info.Started).Seconds()}
 	if res != nil {
