@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,12 +38,26 @@ func batch() []*backend.Trace {
 	return traces
 }
 
+// used returns the processor time of the server and of this process, those it
+// started included.
+func used(b *testing.B, s *postgres.Server) time.Duration {
+	total := s.CPU(b)
+	for _, who := range [...]int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var r syscall.Rusage
+		if err := syscall.Getrusage(who, &r); err != nil {
+			b.Fatal(err)
+		}
+		total += time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	}
+	return total
+}
+
 func benchmarkIngest(b *testing.B, layout string) {
 	s := postgres.New(b, postgres.Options{Durable: true})
 	w := openAs(b, inSchema(s, layout, b.TempDir()))
 	defer w.Close(context.Background())
 	p := backend.Pack(&backend.Batch{Traces: batch()})
-	n := 0
+	n, before := 0, used(b, s)
 	for b.Loop() {
 		n++
 		p.ID = backendtest.ID(n)
@@ -50,6 +65,7 @@ func benchmarkIngest(b *testing.B, layout string) {
 			b.Fatal(bad, err)
 		}
 	}
+	b.ReportMetric(float64((used(b, s)-before).Microseconds())/float64(n*4000), "cpu-us/span")
 	c, err := w.Count(b.Context())
 	if err != nil {
 		b.Fatal(err)
@@ -92,7 +108,7 @@ func BenchmarkIngestRowsByPsql(b *testing.B) {
 		}
 		script.WriteString("COMMIT;\n")
 	}
-	n := 0
+	n, before := 0, used(b, s)
 	for b.Loop() {
 		n += repeat
 		cmd := s.Psql(b.Context(), "-q")
@@ -102,6 +118,7 @@ func BenchmarkIngestRowsByPsql(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(n)*4000/b.Elapsed().Seconds(), "spans/s")
+	b.ReportMetric(float64((used(b, s)-before).Microseconds())/float64(n*4000), "cpu-us/span")
 }
 
 func benchmarkAggregate(b *testing.B, layout string) {
