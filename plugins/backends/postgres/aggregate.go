@@ -161,9 +161,7 @@ func (a *aggregation) runs(ctx context.Context) error {
 	}
 	a.out.Runs, a.out.Cancelled = t.Stats(nil), cancelled
 	a.out.Runs.Mean = mean(a.total, t.Durations.Count())
-	r := &a.out.Runs
-	return a.each(ctx, `SELECT coalesce(sum(weight * retries), 0), coalesce(sum(weight * cache_hits), 0), coalesce(sum(weight * tokens), 0), coalesce(sum(weight * cost_usd), 0)
-		FROM trace_row t WHERE status <> 3 AND `+w.String(), w, []any{&r.Retries, &r.CacheHits, &r.Tokens, &r.Cost}, func() error { return nil })
+	return nil
 }
 
 // mean returns seconds for weighted nanoseconds.
@@ -217,12 +215,13 @@ func (a *aggregation) nodes(ctx context.Context) error {
 			s.SelfBlame = t.Blame / a.total
 		}
 		a.stats[id] = &s
+		a.out.Runs.CacheHits += t.CacheHits
 		a.out.Nodes[a.names[id]] = &s
 	}
 	return err
 }
 
-// metered fills in what only some steps have.
+// metered fills in what only some steps have, and the sums of it for the runs.
 func (a *aggregation) metered(ctx context.Context) error {
 	w := a.recordsOf()
 	var node int64
@@ -233,6 +232,9 @@ func (a *aggregation) metered(ctx context.Context) error {
 			if s := a.stats[node]; s != nil {
 				s.Retries, s.Tokens, s.Cost = x.Retries, x.Tokens, x.Cost
 			}
+			a.out.Runs.Retries += x.Retries
+			a.out.Runs.Tokens += x.Tokens
+			a.out.Runs.Cost += x.Cost
 			return nil
 		})
 }

@@ -1,5 +1,7 @@
 -- Layout rows: a typed row a span, event and metric point.
 
+CREATE INDEX ON trace_row (start) WHERE own_failure;
+
 -- What the spans of one step of one version have in common.
 CREATE TABLE step (
 	id bigint PRIMARY KEY,   -- a hash of the other columns
@@ -49,6 +51,7 @@ CREATE TABLE span_row (
 ) PARTITION BY RANGE (run_start);
 CREATE TABLE span_row_other PARTITION OF span_row DEFAULT;
 CREATE INDEX ON span_row (trace);
+CREATE INDEX ON span_row (run_start) WHERE metered OR status = 2; -- the few that aggregates ask about apart
 
 CREATE TABLE event_row (
 	trace bigint NOT NULL,
