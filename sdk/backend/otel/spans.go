@@ -198,15 +198,16 @@ func (a attrs) outcome(s backend.Status, errorType, text string) {
 
 // status leaves a cancelled span unset: it did not fail.
 func (m *message) status(s backend.Status, text string) {
-	code := map[backend.Status]uint64{backend.OK: codeOK, backend.Failed: codeError}[s]
-	if code == 0 {
+	if s != backend.OK && s != backend.Failed {
 		return
 	}
 	at := m.open(15)
 	if s == backend.Failed {
 		m.text(2, text)
+		m.uint(3, codeError)
+	} else {
+		m.uint(3, codeOK)
 	}
-	m.uint(3, code)
 	m.close(at)
 }
 

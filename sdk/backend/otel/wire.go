@@ -51,11 +51,16 @@ func (m *message) text(field protowire.Number, s string) {
 
 // string is text for a field whose presence says something.
 func (m *message) string(field protowire.Number, s string) {
-	if !utf8.ValidString(s) { // one such text would cost the whole request
-		s = strings.ToValidUTF8(s, "\uFFFD")
-	}
 	m.b = protowire.AppendTag(m.b, field, protowire.BytesType)
-	m.b = protowire.AppendString(m.b, s)
+	m.b = protowire.AppendString(m.b, valid(s))
+}
+
+// valid returns s as UTF-8: one text that is not would cost the whole request.
+func valid(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
 // open begins an embedded message and returns where; close ends it.
@@ -83,46 +88,43 @@ type attrs struct {
 	field protowire.Number
 }
 
-func (a attrs) open(key string) (pair, value int) {
-	pair = a.message.open(a.field)
-	a.message.text(1, key)
-	return pair, a.message.open(2)
+// begin appends a pair up to its value, whose oneof field takes n bytes.
+func (a attrs) begin(key string, n int) []byte {
+	key = valid(key)
+	b := protowire.AppendTag(a.b, a.field, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(1+protowire.SizeBytes(len(key))+1+protowire.SizeBytes(n)))
+	b = protowire.AppendTag(b, 1, protowire.BytesType)
+	b = protowire.AppendString(b, key)
+	b = protowire.AppendTag(b, 2, protowire.BytesType)
+	return protowire.AppendVarint(b, uint64(n))
 }
 
-func (a attrs) close(pair, value int) {
-	a.message.close(value)
-	a.message.close(pair)
-}
-
+// str is text that leaves an empty one out.
 func (a attrs) str(key, v string) {
-	if v == "" {
-		return
+	if v != "" {
+		a.text(key, v)
 	}
-	p, q := a.open(key)
-	a.message.string(1, v)
-	a.close(p, q)
 }
 
-func (a attrs) int(key string, v int64) {
-	p, q := a.open(key)
-	a.b = protowire.AppendVarint(protowire.AppendTag(a.b, 3, protowire.VarintType), uint64(v))
-	a.close(p, q)
-}
-
-func (a attrs) float(key string, v float64) {
-	p, q := a.open(key)
-	a.member(4, math.Float64bits(v))
-	a.close(p, q)
+func (a attrs) text(key, v string) {
+	v = valid(v)
+	b := a.begin(key, 1+protowire.SizeBytes(len(v)))
+	a.b = protowire.AppendString(protowire.AppendTag(b, 1, protowire.BytesType), v)
 }
 
 func (a attrs) bool(key string, v bool) {
-	p, q := a.open(key)
-	n := uint64(0)
-	if v {
-		n = 1
-	}
-	a.b = protowire.AppendVarint(protowire.AppendTag(a.b, 2, protowire.VarintType), n)
-	a.close(p, q)
+	b := protowire.AppendTag(a.begin(key, 2), 2, protowire.VarintType)
+	a.b = protowire.AppendVarint(b, protowire.EncodeBool(v))
+}
+
+func (a attrs) int(key string, v int64) {
+	b := a.begin(key, 1+protowire.SizeVarint(uint64(v)))
+	a.b = protowire.AppendVarint(protowire.AppendTag(b, 3, protowire.VarintType), uint64(v))
+}
+
+func (a attrs) float(key string, v float64) {
+	b := protowire.AppendTag(a.begin(key, 9), 4, protowire.Fixed64Type)
+	a.b = protowire.AppendFixed64(b, math.Float64bits(v))
 }
 
 // of writes attributes of the user, those whose name is taken under another.
@@ -149,9 +151,7 @@ func (a attrs) one(key string, x *backend.Attr) {
 	case backend.KindBool:
 		a.bool(key, x.Num&1 == 1)
 	default: // an empty text is a value too
-		p, q := a.open(key)
-		a.message.string(1, x.Str)
-		a.close(p, q)
+		a.text(key, x.Str)
 	}
 }
 
