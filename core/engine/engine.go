@@ -84,9 +84,10 @@ type Result struct {
 // mapping cannot be evaluated, no output node ran, or nothing bounds a cycle.
 //
 // The visits of one node run one after the other. Results do not depend on
-// Parallel, except where steps write one state key concurrently, a node with
-// join any lies behind a fan-out, or an expression reads a node that may still
-// be running.
+// Parallel, except where steps write one state key concurrently that the document
+// does not declare, a step reads a key that another one writes meanwhile, a node
+// with join any lies behind a fan-out, or an expression reads a node that may
+// still be running.
 func Run(ctx context.Context, p *Program, input []byte, o Options) (*Result, error) {
 	p.once.Do(func() { p.prep = prepare(p, "") })
 	if p.prep.bad != nil {
@@ -108,6 +109,9 @@ func Run(ctx context.Context, p *Program, input []byte, o Options) (*Result, err
 	x.o, x.top.input, x.top.ctx, x.caller = o, input, ctx, ctx
 	if limit := time.Duration(o.Limits.Time); limit > 0 {
 		x.top.ctx, x.cancel = context.WithTimeoutCause(ctx, limit, errRunTime)
+	}
+	if p.Plan.State != nil {
+		x.top.own.begin(p.Plan.State)
 	}
 	x.observeRun(run.RunStarted, x.start, time.Time{}, nil, nil)
 	switch {

@@ -58,6 +58,7 @@ type execution struct {
 type token struct {
 	step     run.Step
 	trail    run.Trail
+	view     *view // of the state, nil when the document declares no keys
 	frame    *frame
 	node     int
 	after    int

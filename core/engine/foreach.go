@@ -17,6 +17,7 @@ const maxItemRecords = 256
 type group struct {
 	items    [][]byte
 	outputs  [][]byte // by item; nil while unknown and when left out
+	depth    int      // at which every item starts
 	next     int      // first item that was not started
 	open     int      // items that are ready, running or waiting
 	running  []*token // on goroutines of their own
@@ -55,6 +56,7 @@ func (x *execution) expand(t *token) {
 	if most == 0 {
 		most = graph.DefaultConcurrency
 	}
+	g.depth = t.depth
 	g.open++ // so that the step does not end while its first items are made
 	g.closed = g.err != nil
 	for range min(most, x.o.Parallel) {
@@ -73,9 +75,13 @@ func (x *execution) startItem(t *token) {
 	g.next++
 	g.open++
 	c := x.newToken()
-	c.frame, c.node, c.group, c.up, c.after, c.depth, c.ready = f, t.node, g, t, t.after, t.depth, time.Now()
+	c.frame, c.node, c.group, c.up, c.after, c.depth, c.ready = f, t.node, g, t, t.after, g.depth, time.Now()
 	c.step = t.step
 	c.step.Trail, c.step.Item, c.step.Input = &c.trail, i+1, g.items[i]
+	if t.view != nil {
+		c.view = &view{s: f.state}
+		c.step.State = c.view
+	}
 	if pn := &f.prep.plan.Nodes[t.node]; pn.Input != nil || pn.Key != nil || pn.Idem != nil {
 		sc := f.scope(t.step.Input)
 		sc.Item, sc.Index = g.items[i], i

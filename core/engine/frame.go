@@ -97,6 +97,10 @@ func (f *frame) enter(node int, data []byte, after, depth int, at time.Time) {
 	t := x.newToken()
 	t.frame, t.node, t.after, t.depth, t.ready = f, node, after, depth, at
 	t.step = run.Step{Info: x.o.Info, Node: f.prep.names[node], Visit: f.visits[node], Input: data, State: f.state, Trail: &t.trail}
+	if f.state.typed != nil {
+		t.view = &view{s: f.state}
+		t.step.State = t.view
+	}
 	if f.parent != nil {
 		t.step.Item = f.parent.step.Item
 	}

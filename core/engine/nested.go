@@ -44,6 +44,8 @@ func (x *execution) descend(t *token) {
 	}
 	if t.frame.prep.plan.Nodes[t.node].Spec.State == graph.StateShared {
 		f.state = t.frame.state
+	} else if p.plan.State != nil {
+		f.own.begin(p.plan.State)
 	}
 	x.nested = append(x.nested, f)
 	f.open++

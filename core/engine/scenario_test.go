@@ -29,7 +29,7 @@ var rewrite = flag.Bool("rewrite", false, "rewrite the expectations in testdata"
 //
 // A script has the lines "input JSON", "limits K=V ..." and "NODE: ACTION; ...",
 // one action a try of the node, the last for all further ones. An action is a
-// list of words divided by commas: sleep D, cost USD, tokens N, set KEY, panic,
+// list of words divided by commas: sleep D, cost USD, tokens N, set KEY, put KEY JSON, panic,
 // hang, fail KIND, echo, count, get KEY, key, return JSON. Nodes without a line echo. A line
 // "NODE#I: ..." is for item I of a foreach, counted from 1.
 func TestScenarios(t *testing.T) {
@@ -237,6 +237,9 @@ func (s *scripted) RunNode(ctx context.Context, step *run.Step) ([]byte, error) 
 			return step.Input, nil
 		case "count":
 			return fmt.Append(nil, step.Visit), nil
+		case "put": // a node that does not look at the answer
+			key, value, _ := strings.Cut(arg, " ")
+			step.State.Set(key, []byte(value))
 		case "get":
 			v, _ := step.State.Get(arg)
 			return v, nil

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/sparkrsi/spark/core/graph"
 	"github.com/sparkrsi/spark/core/run"
 	"github.com/sparkrsi/spark/sdk/fault"
 )
@@ -17,19 +18,22 @@ const (
 
 // state is the shared state of one run. Each Set is atomic for its key.
 type state struct {
-	mu     sync.RWMutex // guards the fields below
+	mu     sync.Mutex // guards the fields below
 	values map[string][]byte
 	size   int
+
+	typed  map[string]*graph.PlanKey // declared keys; nil when the document declares none
+	open   []write                   // committed, in order, but others may still come between
+	folded map[string][]byte         // values with the open writes, as far as somebody asked
 }
 
 var _ run.State = (*state)(nil)
 
 // Get returns the value of key.
 func (s *state) Get(key string) ([]byte, bool) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	v, ok := s.values[key]
-	return v, ok
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.get(key)
 }
 
 // Set stores a copy of a JSON value. It fails with Invalid when the value is not
@@ -61,5 +65,7 @@ func (s *state) Set(key string, value []byte) error {
 // reset forgets all values. No step may be running.
 func (s *state) reset() {
 	clear(s.values)
-	s.size = 0
+	clear(s.open)
+	clear(s.folded)
+	s.size, s.typed, s.open = 0, nil, s.open[:0]
 }

@@ -55,7 +55,13 @@ func (x *execution) attempt(ctx context.Context, t *token) {
 		defer cancel()
 		ctx = sub
 	}
+	if t.view != nil {
+		t.view.restart()
+	}
 	t.output, t.err = x.guarded(ctx, t)
+	if t.view != nil && t.err == nil {
+		t.err = t.view.failure()
+	}
 	t.end = time.Now()
 	if t.err == nil {
 		if t.output == nil {
@@ -123,6 +129,9 @@ func (x *execution) finish(t *token) {
 	x.account(t)
 	x.now, x.last = t.end, t.step.Seq
 	failing := f.err != nil
+	if t.view != nil && t.err == nil && !failing {
+		t.commit()
+	}
 	if t.err != nil && !failing && f.ctx.Err() == nil && x.retry(t) {
 		return
 	}

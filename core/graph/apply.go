@@ -273,24 +273,36 @@ func (g *Graph) update(c Change) error {
 		return reorder(c, &g.Nodes, nodeOrder(g))
 	case "edges":
 		return reorder(c, &g.Edges, edgeOrder(g))
-	case "version", "summary", "start", "output":
+	case "version", "summary", "state", "start", "output":
 	default:
 		return fault.New(fault.Invalid, c.Target, "%s does not reach %q", c.Kind, c.Path)
 	}
 	if err := stale(c, fieldsOf(g)[c.Path]); err != nil {
 		return err
 	}
-	to := map[string]any{"version": &g.Version, "summary": &g.Summary, "start": &g.Start, "output": &g.Output}[c.Path]
+	to := map[string]any{"version": &g.Version, "summary": &g.Summary, "start": &g.Start, "output": &g.Output, "state": &g.State}[c.Path]
 	if len(c.New) > 0 {
-		if c.Path == "output" {
+		switch c.Path {
+		case "output":
 			g.Output = nil
+		case "state":
+			g.State = nil
 		}
-		return decodeStrict(c.New, to)
+		err := decodeStrict(c.New, to)
+		for _, k := range g.State {
+			if k == nil {
+				return fault.New(fault.Invalid, c.Target, "%s: a key of the state is null", c.Kind)
+			}
+			k.normalise()
+		}
+		return err
 	}
 	switch to := to.(type) {
 	case *string:
 		*to = ""
 	case *[]string:
+		*to = nil
+	case *map[string]*Key:
 		*to = nil
 	}
 	return nil

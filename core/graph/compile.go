@@ -26,6 +26,10 @@ func compile(l *Locked) (*Plan, error) {
 	}
 	s := shapeOf(g)
 	p := &Plan{Graph: g, Locked: l, Type: s.kind(g), Start: s.start, Levels: s.level}
+	var err error
+	if p.State, err = compileState(g); err != nil {
+		return nil, err
+	}
 	for i, n := range g.Nodes {
 		pn := PlanNode{Spec: n, Type: run.NodeType{Name: "native"}, In: s.in[i], Out: s.out[i], Join: JoinAll}
 		if n.Join != "" {

@@ -48,6 +48,7 @@ func (d *decoder) graph(g *Graph, root *yaml.Node) {
 		"summary": d.str(&g.Summary),
 		"policy":  d.name(&g.Policy),
 		"start":   d.str(&g.Start),
+		"state":   d.stateKeys(&g.State),
 		"output":  d.words(&g.Output),
 		"assets": func(n *yaml.Node, path string) {
 			d.entries(n, path, func(k, v *yaml.Node, path string) {
@@ -73,7 +74,7 @@ func (d *decoder) graph(g *Graph, root *yaml.Node) {
 		"edges": func(n *yaml.Node, path string) {
 			d.items(n, path, func(n *yaml.Node, path string) { g.Edges = append(g.Edges, d.edge(n, path)) })
 		},
-	}, "inputs", "input", "schema", "state")
+	}, "inputs", "input", "schema")
 	if ok {
 		d.require(root, "", "graph", "start", "nodes")
 	}

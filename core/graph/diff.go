@@ -23,7 +23,7 @@ const (
 	EdgeAdd          Kind = "edge_add"
 	EdgeRemove       Kind = "edge_remove"
 	EdgeModify       Kind = "edge_modify"
-	GraphUpdate      Kind = "graph_update"      // Path version, summary, start, output, nodes or edges (their order)
+	GraphUpdate      Kind = "graph_update"      // Path version, summary, state, start, output, nodes or edges (their order)
 	NodeGrantUpdate  Kind = "node_grant_update" // Path grant or assets
 	GraphGrantUpdate Kind = "graph_grant_update"
 )
@@ -81,7 +81,7 @@ func Diff(a, b *Graph) []Change {
 	for _, key := range []string{"graph", "policy", "assets"} {
 		d.field(GraphGrantUpdate, "", key, was[key], is[key])
 	}
-	for _, key := range []string{"version", "summary"} {
+	for _, key := range []string{"version", "summary", "state"} {
 		d.field(GraphUpdate, "", key, was[key], is[key])
 	}
 	var nodes []string // order of the nodes once all were added and removed

@@ -44,6 +44,10 @@ func (g *Graph) Clone() *Graph {
 	c := *g
 	c.pos = nil
 	c.Assets = maps.Clone(g.Assets)
+	c.State = maps.Clone(g.State)
+	for name, k := range c.State {
+		c.State[name] = &Key{Schema: slices.Clone(k.Schema), Initial: slices.Clone(k.Initial), Reduce: k.Reduce}
+	}
 	c.Output = slices.Clone(g.Output)
 	c.Nodes = slices.Clone(g.Nodes)
 	for i, n := range c.Nodes {

@@ -22,6 +22,7 @@ func Encode(g *Graph) []byte {
 	put("summary", g.Summary)
 	put("policy", g.Policy)
 	put("assets", g.Assets)
+	put("state", g.State)
 	put("start", g.Start)
 	nodes := &yaml.Node{Kind: yaml.MappingNode}
 	for _, n := range g.Nodes {

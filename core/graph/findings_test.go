@@ -45,6 +45,10 @@ func nestable(ref string) (*NestedLock, error) {
 		g, fs := Decode([]byte("graph: inner\nversion: 1.2.0\nstart: x\nnodes: {x: {native: f}}\n"), "")
 		return &NestedLock{Version: "1.2.0", Locked: &Locked{Graph: g}}, fs.Err("")
 	}
+	if ref == "counting" {
+		g, fs := Decode([]byte("graph: counting\nstate: {n: {reduce: sum}}\nstart: x\nnodes: {x: {native: f}}\n"), "")
+		return &NestedLock{Locked: &Locked{Graph: g}}, fs.Err("")
+	}
 	return nil, fault.New(fault.NotFound, "", "no graph serves %s", ref).WithHint("spark graph apply FILE")
 }
 

@@ -104,6 +104,9 @@ func compileNested(l *Locked, n *Node) (*Plan, *NestedLock, error) {
 	if ref, _ := ParseRef(n.Graph); ref.Type != k.Locked.Graph.Name {
 		return nil, nil, fault.New(fault.Invalid, "nodes."+n.Name, "graph %s is locked to %s", n.Graph, k.Locked.Graph.Name)
 	}
+	if err := sharesState(l.Graph, k.Locked.Graph, n); err != nil {
+		return nil, nil, err
+	}
 	p, err := compile(k.Locked)
 	if err != nil {
 		return nil, nil, fault.Wrap("", "nodes."+n.Name+".graph", err, "nested graph")

@@ -21,9 +21,17 @@ type Plan struct {
 	Type   string  // sequential, branching, parallel or cyclic
 	Nodes  []PlanNode
 	Edges  []PlanEdge
-	Start  int   // index into Nodes
-	Output []int // indices into Nodes
-	Levels []int // a topological level of each node, back edges ignored
+	Start  int                 // index into Nodes
+	Output []int               // indices into Nodes
+	State  map[string]*PlanKey // declared keys, nil when the document declares none
+	Levels []int               // a topological level of each node, back edges ignored
+}
+
+// PlanKey is one declared key of the state.
+type PlanKey struct {
+	Schema  *Schema
+	Initial []byte // nil when the key has no value at the start
+	Reduce  Reducer
 }
 
 // PlanNode is one node of a plan.

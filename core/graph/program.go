@@ -28,7 +28,8 @@ type Program struct {
 	src   string
 	parts []part
 	reads []string
-	item  bool // reads item or index
+	item  bool     // reads item or index
+	state []string // keys of the state that it names
 }
 
 // part is a piece of a value: literal JSON, or an expression in its place.
@@ -205,6 +206,9 @@ func (p *Program) survey(e ast.NavigableExpr, src string) (loops bool, err error
 		if !ok || name == "nodes" && key == "" {
 			return false, fault.New(fault.Invalid, "", "expression %q uses %s without a fixed key", src, name).
 				WithHint("write nodes.NAME.output, state.KEY or run.id")
+		}
+		if name == "state" && key != "" && !slices.Contains(p.state, key) {
+			p.state = append(p.state, key)
 		}
 		if name != "nodes" {
 			continue

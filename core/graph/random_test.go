@@ -60,6 +60,13 @@ func randomGraph(r *rand.Rand) *Graph {
 		}
 		g.Nodes = append(g.Nodes, n)
 	}
+	for i := range r.IntN(3) {
+		if g.State == nil {
+			g.State = map[string]*Key{}
+		}
+		g.State[fmt.Sprint("k", i)] = &Key{Schema: json.RawMessage(pick("", `{"type":"number"}`)), Initial: json.RawMessage(pick("", "1", "[1]", "null")),
+			Reduce: Reducer(pick("", "sum", "append"))}
+	}
 	for range r.IntN(8) {
 		e := &Edge{From: fmt.Sprint("n", r.IntN(3)), To: fmt.Sprint("n", r.IntN(3))}
 		switch r.IntN(4) {

@@ -19,11 +19,13 @@ type Violation struct {
 	Hint    string
 }
 
-// CheckSchema checks a JSON value against a JSON Schema (2020-12) and returns
-// every violation. References to other documents are refused. It fails with
-// Invalid when the schema or the value is not usable; an empty schema accepts
-// everything.
-func CheckSchema(schema, value []byte) ([]Violation, error) {
+// Schema is a compiled JSON Schema (2020-12). Nil accepts everything. It is
+// immutable and safe for concurrent use.
+type Schema struct{ compiled *jsonschema.Schema }
+
+// CompileSchema compiles a schema; an empty one gives nil. References to other
+// documents are refused. It fails with Invalid.
+func CompileSchema(schema []byte) (*Schema, error) {
 	if len(schema) == 0 {
 		return nil, nil
 	}
@@ -38,23 +40,49 @@ func CheckSchema(schema, value []byte) ([]Violation, error) {
 		return nil, fault.Wrap(fault.Invalid, "", err, "schema")
 	}
 	compiled, err := c.Compile(name)
+	var invalid *jsonschema.SchemaValidationError
+	if errors.As(err, &invalid) { // one line, of the cause nearest to the value
+		lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+		return nil, fault.New(fault.Invalid, "", "is no JSON Schema: %s", strings.TrimLeft(lines[len(lines)-1], " -"))
+	}
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, "", err, "schema")
 	}
-	if len(value) == 0 {
-		value = []byte("{}")
+	return &Schema{compiled}, nil
+}
+
+// Check returns every way in which a JSON value breaks the schema. It fails with
+// Invalid when the value is not JSON.
+func (s *Schema) Check(value []byte) ([]Violation, error) {
+	if s == nil {
+		return nil, nil
 	}
 	v, err := decodeJSON(value)
 	if err != nil {
 		return nil, err
 	}
 	var ve *jsonschema.ValidationError
-	if err := compiled.Validate(v); errors.As(err, &ve) {
+	if err := s.compiled.Validate(v); errors.As(err, &ve) {
 		return violations(nil, ve), nil
 	} else if err != nil {
 		return nil, fault.Wrap(fault.Invalid, "", err, "value")
 	}
 	return nil, nil
+}
+
+// CheckSchema checks a JSON value against a JSON Schema (2020-12) and returns
+// every violation. References to other documents are refused. It fails with
+// Invalid when the schema or the value is not usable; an empty schema accepts
+// everything and an empty value is {}.
+func CheckSchema(schema, value []byte) ([]Violation, error) {
+	s, err := CompileSchema(schema)
+	if err != nil {
+		return nil, err
+	}
+	if len(value) == 0 {
+		value = []byte("{}")
+	}
+	return s.Check(value)
 }
 
 // violations appends the leaves of e, which name the actual causes.

@@ -22,6 +22,7 @@ type Graph struct {
 	Summary string            `json:"summary,omitempty"`
 	Policy  string            `json:"policy,omitempty"` // name of the policy document, default the graph's name
 	Assets  map[string]string `json:"assets,omitempty"` // name -> file, relative to the document
+	State   map[string]*Key   `json:"state,omitempty"`  // declared keys of the run's state; with none, any key takes any JSON
 	Start   string            `json:"start"`
 	Nodes   []*Node           `json:"nodes"` // in document order
 	Edges   []*Edge           `json:"edges,omitempty"`
@@ -29,6 +30,26 @@ type Graph struct {
 
 	pos positions // where each part stands in the document, nil when unknown
 }
+
+// Key declares one key of the run's state.
+type Key struct {
+	Schema  json.RawMessage `json:"schema,omitempty"`  // JSON Schema of what steps write; empty takes anything
+	Initial json.RawMessage `json:"initial,omitempty"` // value at the start of a run; default 0 for sum, [] for append, none otherwise
+	Reduce  Reducer         `json:"reduce,omitempty"`
+}
+
+// Reducer says how writes to one key combine. Writes of steps that run at the
+// same time count in an order that does not depend on timing: by the number of
+// steps on the longest way to them, then by document order, visit and item.
+type Reducer string
+
+// The reducers. The zero value is ReduceLast.
+const (
+	ReduceLast   Reducer = "last"   // the last write
+	ReduceSum    Reducer = "sum"    // of the initial number and all written ones
+	ReduceMax    Reducer = "max"    // the highest written number
+	ReduceAppend Reducer = "append" // a list that each write adds one element to
+)
 
 // Node is one step of the document. Exactly one of Module, Native and Graph is set.
 type Node struct {

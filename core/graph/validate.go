@@ -35,6 +35,7 @@ func (g *Graph) Validate(known func(ref string) (*abi.NodeType, error), opts ...
 		o(v)
 	}
 	v.names()
+	v.stateKeys()
 	v.edges()
 	for _, n := range g.Nodes {
 		v.node(n)
@@ -172,6 +173,7 @@ func (v *validator) expression(path string, p *Program, err error) {
 		v.errorf(path, fault.HintOf(err), "%s", msg)
 		return
 	}
+	v.declared(path, p)
 	for _, name := range p.Reads() {
 		if _, ok := v.s.index[name]; !ok {
 			v.errorf(path, v.didYouMean(name), "node %q does not exist", name)

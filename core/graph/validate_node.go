@@ -113,6 +113,9 @@ func (v *validator) graph(n *Node, path string) {
 	if err == nil {
 		err = nesting(k.Locked, []string{v.g.Name})
 	}
+	if err == nil {
+		err = sharesState(v.g, k.Locked.Graph, n)
+	}
 	if err != nil {
 		v.errorf(path+".graph", fault.HintOf(err), "%v", err)
 	}
