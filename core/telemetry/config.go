@@ -29,6 +29,7 @@ type Config struct {
 	ExportInterval Duration `json:"export_interval" koanf:"export_interval"` // latest durable commit; 0 leaves it to Flush
 	BufferSize     int      `json:"buffer_size" koanf:"buffer_size"`         // traces in a batch, at most
 	MaxQueueSize   int      `json:"max_queue_size" koanf:"max_queue_size"`   // traces waiting for export, at most
+	SpoolMaxBytes  int64    `json:"spool_max_bytes" koanf:"spool_max_bytes"` // on disk while the backend is down or slow, at most
 	AsyncExport    bool     `json:"async_export" koanf:"async_export"`       // false: a run waits until its trace is written
 	RetentionDays  int      `json:"retention_days" koanf:"retention_days"`   // older traces are pruned every hour
 
@@ -52,7 +53,7 @@ func Defaults() Config {
 	return Config{
 		Enabled: true, Backend: "sqlite",
 		SamplingRate: 1, SlowThresholdSeconds: 1, InstrumentNodes: Names{"all"},
-		ExportInterval: Duration(10 * time.Second), BufferSize: 1000, MaxQueueSize: 10000, AsyncExport: true, RetentionDays: 30,
+		ExportInterval: Duration(10 * time.Second), BufferSize: 1000, MaxQueueSize: 10000, SpoolMaxBytes: 1 << 30, AsyncExport: true, RetentionDays: 30,
 		EnableTraces: true, EnableMetrics: true, EnableEvents: true, CaptureErrors: true,
 		MaxEventsPerSpan: 100, MaxSpansPerTrace: 10000,
 	}
@@ -88,6 +89,7 @@ func (c Config) Validate() error {
 	if c.Enabled {
 		bad(c.BufferSize >= 1, "buffer_size", "at least 1", c.BufferSize)
 		bad(c.MaxQueueSize >= 1 && c.MaxQueueSize <= 10_000_000, "max_queue_size", "from 1 to 10000000", c.MaxQueueSize)
+		bad(c.SpoolMaxBytes >= 1<<20, "spool_max_bytes", "at least 1048576", c.SpoolMaxBytes)
 		bad(c.RetentionDays >= 1, "retention_days", "at least 1", c.RetentionDays)
 		bad(c.MaxEventsPerSpan >= 1, "max_events_per_span", "at least 1", c.MaxEventsPerSpan)
 		bad(c.MaxSpansPerTrace >= 1 && c.MaxSpansPerTrace <= 100_000, "max_spans_per_trace", "from 1 to 100000", c.MaxSpansPerTrace)

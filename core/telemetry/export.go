@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/sparkrsi/spark/core/run"
@@ -16,25 +15,51 @@ const (
 	batchBytes = 4 << 20 // of memory as estimated by Run: about 1 MiB encoded
 )
 
-// exporter is the goroutine that writes. A batch is open while it gathers traces
+// exporter is the goroutine that writes. A parcel is open while it gathers traces
 // and sealed from the first attempt to write it: its id and content stay the
 // same until the backend took it or refused it for good, so that an attempt
-// whose answer was lost does no harm when repeated. While a sealed batch waits
-// for its next attempt the queue fills up, and drops.
+// whose answer was lost does no harm when repeated. A sealed parcel that the
+// backend did not take goes to the spool; without one, or when the spool has no
+// room, it is repeated from memory while the queue fills up, and drops.
+//
+//	queue -> open -> backend
+//	           \         ^
+//	            spool ---+    oldest first, and before anything newer
 type exporter struct {
 	*Recorder
 	ctx context.Context // ends when Close gives up
 
-	batch  backend.Batch
-	runs   []*Run // of the batch
-	spans  int
-	bytes  int
-	sealed bool
+	open    parcel
+	sealed  bool // open may have been written
+	direct  bool // open is being written right now
+	spooled bool // and lies in the spool too: its oldest file
+	over    parcel
 
 	backoff time.Duration
-	due     time.Time // of the next write; zero when there is nothing to write
+	due     time.Time // of the next write of open; zero when there is nothing to write
+	retry   time.Time // of the next write from the spool; zero when it is empty
 	durable time.Time // of the next commit; zero when export_interval is 0
+	again   time.Time // not before then is anything put into a spool that refused
 	dirty   bool      // something was written since the last commit
+
+	spoolWarned bool // the spool passed 90 % and has not yet fallen below
+}
+
+// parcel is a batch with the runs that it is made of.
+type parcel struct {
+	batch backend.Batch
+	runs  []*Run
+	spans int
+	bytes int
+}
+
+func (p *parcel) empty() bool { return len(p.batch.Traces)+len(p.batch.Sketches) == 0 }
+
+// seal gives p the id it keeps.
+func (p *parcel) seal() {
+	if p.batch.ID == (backend.ID{}) {
+		p.batch.ID = backend.ID(run.NewID())
+	}
 }
 
 func (x *exporter) run() {
@@ -44,20 +69,26 @@ func (x *exporter) run() {
 	if interval > 0 {
 		x.durable = time.Now().Add(interval)
 	}
+	if x.spool != nil && len(x.spool.files) > 0 {
+		x.retry = time.Now()
+	}
 	for {
 		timer.Reset(x.wait())
 		queue := x.queue
 		if x.sealed {
-			queue = nil // first the batch that is waiting
+			queue = nil // first the parcel that is waiting
 		}
 		select {
 		case r := <-queue:
-			x.add(r)
+			x.take(&x.open, r)
+			if len(x.open.runs) == 1 {
+				x.due = time.Now().Add(linger)
+			}
 			if r.done != nil && len(x.queue) == 0 {
 				x.due = time.Now() // somebody waits for it
 			}
-			if x.full() {
-				x.write()
+			if x.full(&x.open) {
+				x.write(x.ctx)
 			}
 		case <-timer.C:
 		case req := <-x.flushes:
@@ -69,12 +100,15 @@ func (x *exporter) run() {
 		}
 		now := time.Now()
 		if !x.due.IsZero() && !now.Before(x.due) {
-			x.write()
+			x.write(x.ctx)
+		}
+		if !x.retry.IsZero() && !now.Before(x.retry) {
+			x.forward(x.ctx)
 		}
 		if !x.durable.IsZero() && !now.Before(x.durable) {
 			x.durable = now.Add(interval)
 			if !x.sealed {
-				if err := x.commit(x.ctx, false); err != nil {
+				if err := x.commit(x.ctx); err != nil {
 					x.log.Warn("telemetry is not durable", "error", err)
 				}
 			}
@@ -85,7 +119,7 @@ func (x *exporter) run() {
 // wait returns how long nothing is due.
 func (x *exporter) wait() time.Duration {
 	next := time.Hour
-	for _, t := range [...]time.Time{x.due, x.durable} {
+	for _, t := range [...]time.Time{x.due, x.retry, x.durable} {
 		if !t.IsZero() {
 			next = min(next, max(time.Until(t), 0))
 		}
@@ -93,63 +127,122 @@ func (x *exporter) wait() time.Duration {
 	return next
 }
 
-func (x *exporter) add(r *Run) {
+// take puts a run from the queue into p.
+func (x *exporter) take(p *parcel, r *Run) {
 	x.queueBytes.Add(-int64(r.size))
 	if len(x.queue)*10 < cap(x.queue)*8 {
 		x.warned.Store(false)
 		x.dropping.Store(false)
 	}
-	if len(x.runs) == 0 {
-		x.due = time.Now().Add(linger)
-	}
-	x.spans += len(r.t.Spans)
-	x.bytes += r.size
+	p.spans += len(r.t.Spans)
+	p.bytes += r.size
 	if !x.cfg.EnableTraces {
 		r.t.Events, r.t.Metrics = r.t.AllEvents(), r.t.AllMetrics()
 		r.t.Spans, r.t.Derive = r.t.Spans[:0], 0
 	}
-	x.runs = append(x.runs, r)
-	x.batch.Traces = append(x.batch.Traces, &r.t)
+	p.runs = append(p.runs, r)
+	p.batch.Traces = append(p.batch.Traces, &r.t)
 }
 
-func (x *exporter) full() bool {
-	return len(x.runs) >= x.cfg.BufferSize || x.spans >= batchSpans || x.bytes >= batchBytes
+func (x *exporter) full(p *parcel) bool {
+	return len(p.runs) >= x.cfg.BufferSize || p.spans >= batchSpans || p.bytes >= batchBytes
 }
 
-// write tries to write the batch once. On failure it stays sealed and is due
-// again after a pause that doubles, from 100 ms to 5 s.
-func (x *exporter) write() error { return x.writeWithin(x.ctx) }
-
-func (x *exporter) writeWithin(ctx context.Context) error {
-	if len(x.batch.Traces)+len(x.batch.Sketches) == 0 {
-		x.due = time.Time{}
+// write hands the open parcel on: to the backend, tried once, or to the spool when
+// older ones wait there. It returns nil when the parcel is safe with either, or
+// refused for good. Otherwise the parcel stays sealed and is due again after a
+// pause that doubles, from 100 ms to 5 s.
+func (x *exporter) write(ctx context.Context) error {
+	x.due = time.Time{}
+	if x.open.empty() {
 		return nil
 	}
-	if !x.sealed {
-		x.sealed, x.batch.ID = true, backend.ID(run.NewID())
+	x.open.seal()
+	x.sealed = true
+	if x.spool != nil && len(x.spool.files) > 0 {
+		err := x.toSpool(&x.open)
+		if err != nil {
+			x.due = x.again
+			return err
+		}
+		x.release()
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
-	defer cancel()
 	begin := time.Now()
-	bad, err := x.w.Write(ctx, &x.batch)
+	x.direct = true
+	bad, err := x.attempt(ctx, func(ctx context.Context) ([]backend.Quarantined, error) { return x.w.Write(ctx, &x.open.batch) })
+	x.direct = false
+	if err == nil {
+		x.written(time.Since(begin), bad)
+	}
+	if x.spooled { // meanwhile: then what came after it lies there too
+		x.spooled = false
+		x.settle(err, len(x.open.runs), x.spool.done)
+		x.release()
+		return nil
+	}
 	switch {
 	case err == nil:
-		x.written(time.Since(begin), bad)
+		x.release()
 		return nil
 	case lasting(err):
-		x.failed(err)
-		x.drop("refused", len(x.runs))
-		x.log.Error("telemetry batch refused by the backend", "traces", len(x.runs), "error", err)
+		x.refused(err, len(x.open.runs))
 		x.release()
 		return err
 	}
+	x.pause(err)
+	if x.spool != nil && x.toSpool(&x.open) == nil {
+		x.release()
+		x.retry = time.Now().Add(x.backoff)
+		return nil
+	}
+	x.due = time.Now().Add(x.backoff)
+	return err
+}
+
+// pause makes the next attempt wait.
+func (x *exporter) pause(err error) {
 	x.failed(err)
 	if x.backoff == 0 {
 		x.log.Warn("telemetry backend does not take batches", "error", err)
 	}
 	x.backoff = min(max(2*x.backoff, firstBackoff), lastBackoff)
-	x.due = time.Now().Add(x.backoff)
-	return err
+}
+
+// refused counts traces that the backend will never take.
+func (x *exporter) refused(err error, traces int) {
+	x.backoff = 0
+	x.failed(err)
+	x.drop("refused", traces)
+	x.log.Error("telemetry batch refused by the backend", "traces", traces, "error", err)
+}
+
+// attempt runs one write within the export timeout. With a spool it does not
+// stand in the way of what comes meanwhile.
+func (x *exporter) attempt(ctx context.Context, write func(context.Context) ([]backend.Quarantined, error)) (bad []backend.Quarantined, err error) {
+	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
+	defer cancel()
+	if x.spool == nil {
+		x.meter.work(func() { bad, err = write(ctx) })
+		return bad, err
+	}
+	done := make(chan struct{})
+	go func() {
+		x.meter.work(func() { bad, err = write(ctx) })
+		close(done)
+	}()
+	slow := time.NewTimer(slowWrite)
+	defer slow.Stop()
+	for {
+		select {
+		case <-done:
+			return bad, err
+		case <-x.pressed:
+		case <-slow.C:
+			slow.Reset(linger)
+		}
+		x.overflow()
+	}
 }
 
 // lasting reports whether repeating the batch is useless: it is the batch that
@@ -162,46 +255,69 @@ func lasting(err error) bool {
 	return false
 }
 
-// release frees the batch, written or not.
-func (x *exporter) release() {
-	for _, r := range x.runs {
+// clear frees the runs of p and makes it ready for others.
+func (x *exporter) clear(p *parcel) {
+	for _, r := range p.runs {
 		if r.done != nil {
 			close(r.done)
 		}
 		x.recycle(r)
 	}
-	clear(x.runs)
-	clear(x.batch.Traces)
-	x.runs, x.batch.Traces, x.batch.Sketches = x.runs[:0], x.batch.Traces[:0], nil
-	x.spans, x.bytes, x.sealed, x.backoff, x.due = 0, 0, false, 0, time.Time{}
+	clear(p.runs)
+	clear(p.batch.Traces)
+	*p = parcel{runs: p.runs[:0], batch: backend.Batch{Traces: p.batch.Traces[:0]}}
 }
 
-// drain writes the batch and all that was waiting in the queue when it began.
+// release frees the open parcel, written or not.
+func (x *exporter) release() {
+	x.clear(&x.open)
+	x.sealed, x.due = false, time.Time{}
+	if !x.over.empty() { // the spool had no room for what came during the write
+		x.open, x.over = x.over, x.open
+		x.sealed, x.due = true, time.Now()
+	}
+}
+
+// drain writes the spool, the open parcel and all that was waiting in the queue
+// when it began.
 func (x *exporter) drain(ctx context.Context) error {
+	if err := x.empty(ctx); err != nil {
+		return err
+	}
 	if x.sealed {
-		if err := x.writeWithin(ctx); x.sealed {
+		if err := x.write(ctx); x.sealed {
 			return err
 		}
 	}
 	for range len(x.queue) {
-		x.add(<-x.queue)
-		if x.full() {
-			if err := x.writeWithin(ctx); x.sealed {
+		select {
+		case r := <-x.queue:
+			x.take(&x.open, r)
+		default: // an overflow took them
+		}
+		if x.full(&x.open) {
+			if err := x.write(ctx); x.sealed {
 				return err
 			}
 		}
 	}
-	return x.writeWithin(ctx)
+	return x.write(ctx)
 }
 
-// commit writes the open batch with the statistics that changed, then has the
-// backend make everything durable; when nothing is new only if always is set.
-func (x *exporter) commit(ctx context.Context, always bool) error {
-	x.batch.Sketches = append(x.batch.Sketches, x.book.export(time.Now())...)
-	if err := x.writeWithin(ctx); err != nil {
+// commit writes the open parcel with the statistics that changed, then makes
+// everything durable where it is, when there is anything new.
+func (x *exporter) commit(ctx context.Context) error {
+	x.open.batch.Sketches = append(x.open.batch.Sketches, x.book.export(time.Now())...)
+	if err := x.write(ctx); err != nil {
 		return err
 	}
-	if !x.dirty && !always {
+	if x.spool != nil {
+		if err := x.spool.sync(ctx); err != nil {
+			x.failed(err)
+			return err
+		}
+	}
+	if !x.dirty {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
@@ -214,18 +330,27 @@ func (x *exporter) commit(ctx context.Context, always bool) error {
 	return nil
 }
 
+// flush brings everything to the backend and has it make all durable.
 func (x *exporter) flush(ctx context.Context) error {
 	if err := x.drain(ctx); err != nil {
 		return err
 	}
-	return x.commit(ctx, true)
+	x.open.batch.Sketches = append(x.open.batch.Sketches, x.book.export(time.Now())...)
+	if err := x.write(ctx); err != nil {
+		return err
+	}
+	if err := x.empty(ctx); err != nil { // what a write put there that failed
+		return err
+	}
+	x.dirty = true
+	return x.commit(ctx)
 }
 
 // finish writes what is left until Close gives up, repeating after the usual
-// pauses.
+// pauses; with a spool it tries once and leaves the rest there.
 func (x *exporter) finish() {
 	err := x.flush(x.ctx)
-	for err != nil && x.ctx.Err() == nil && x.sealed {
+	for err != nil && x.spool == nil && x.ctx.Err() == nil && x.sealed {
 		t := time.NewTimer(time.Until(x.due))
 		select {
 		case <-t.C:
@@ -234,17 +359,16 @@ func (x *exporter) finish() {
 		}
 		t.Stop()
 	}
-	left := slices.Clone(x.runs)
-	for len(x.queue) > 0 {
-		left = append(left, <-x.queue)
+	if x.spool != nil {
+		x.stow(err)
+		return
 	}
-	if len(left) > 0 {
-		x.drop("closed", len(left))
-		for _, r := range left {
-			if r.done != nil {
-				close(r.done)
-			}
-		}
+	for len(x.queue) > 0 {
+		x.take(&x.open, <-x.queue)
+	}
+	if n := len(x.open.runs); n > 0 {
+		x.drop("closed", n)
+		x.clear(&x.open)
 	}
 	x.closed = err
 }

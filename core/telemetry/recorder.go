@@ -34,6 +34,12 @@ const (
 type Options struct {
 	Environment string       // on every trace: production, staging, ...
 	Logger      *slog.Logger // nil logs nothing
+
+	// SpoolDir is a folder of this Recorder's own where batches wait while the
+	// backend is down or slow, up to spool_max_bytes; what a former process left
+	// there is written first. It is made when missing. Empty is no spool: then
+	// max_queue_size traces wait in memory.
+	SpoolDir string
 }
 
 // Recorder is one telemetry profile at work: it owns its backend. Safe for
@@ -50,8 +56,11 @@ type Recorder struct {
 	pool     sync.Pool
 	book     *book
 	log      *slog.Logger
+	meter    meter
+	spool    *spool // the exporter's; nil without SpoolDir
 
 	queue   chan *Run
+	pressed chan struct{} // the queue is half full
 	flushes chan flushRequest
 	stop    <-chan struct{}    // closed by Close
 	ending  context.CancelFunc // closes stop
@@ -67,6 +76,7 @@ type Recorder struct {
 	sampledOut atomic.Int64
 	warned     atomic.Bool // the queue passed 90 % and has not yet fallen below
 	dropping   atomic.Bool // likewise, when something was dropped
+	spoolState atomic.Int32
 	counts     counts
 }
 
@@ -76,8 +86,10 @@ type flushRequest struct {
 }
 
 // New returns a running Recorder that writes to w and owns it: Close closes w. An
-// invalid cfg is refused with all its findings. When cfg is not enabled the
-// Recorder records nothing and w may be nil.
+// invalid cfg is refused with all its findings, a spool folder that another
+// Recorder owns or that cannot be written with a Locked or ReadOnly fault; w then
+// stays the caller's. When cfg is not enabled the Recorder records nothing and w
+// may be nil.
 func New(cfg Config, w backend.Writer, opts Options) (*Recorder, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -89,6 +101,14 @@ func New(cfg Config, w backend.Writer, opts Options) (*Recorder, error) {
 	if r.off {
 		return r, nil
 	}
+	if opts.SpoolDir != "" {
+		var err error
+		if r.spool, err = openSpool(opts.SpoolDir, cfg.SpoolMaxBytes); err != nil {
+			return nil, err
+		}
+		r.counts.s.SpoolBatches, r.counts.s.SpoolBytes, r.counts.s.SpoolTraces = len(r.spool.files), r.spool.bytes, r.spool.traces
+	}
+	r.meter.begin()
 	r.resource, r.custom = attributes(cfg.ResourceAttributes), attributes(cfg.CustomAttributes)
 	if !cfg.all() {
 		r.nodes = map[string]bool{}
@@ -106,6 +126,7 @@ func New(cfg Config, w backend.Writer, opts Options) (*Recorder, error) {
 		return &Run{rec: r, t: backend.Trace{Spans: make([]backend.Span, 0, 16)}, attrs: make([]backend.Attr, 0, 96)}
 	}
 	r.queue = make(chan *Run, cfg.MaxQueueSize)
+	r.pressed = make(chan struct{}, 1)
 	r.flushes = make(chan flushRequest)
 	r.counts.reasons = map[string]int64{}
 	open, ending := context.WithCancel(context.Background())
@@ -145,18 +166,31 @@ func (r *Recorder) offer(x *Run) bool {
 		select {
 		case r.queue <- x:
 			r.traces.Add(1)
-			if len(r.queue)*10 >= cap(r.queue)*9 && !r.warned.Swap(true) {
-				r.log.Warn("telemetry queue is nearly full", "waiting", len(r.queue), "max_queue_size", cap(r.queue))
-			}
+			r.pressure()
 			return true
 		default:
 			r.queueBytes.Add(-size)
-			reason = "queue_full"
+			reason = queueReasons[r.spoolState.Load()]
 		}
 	}
 	r.drop(reason, 1)
 	r.recycle(x)
 	return false
+}
+
+// pressure wakes an exporter that waits for the backend when the queue is half
+// full, and warns when it is nearly so.
+func (r *Recorder) pressure() {
+	n := len(r.queue)
+	if r.spool != nil && (2*n >= cap(r.queue) || 2*r.queueBytes.Load() >= maxQueueBytes) {
+		select {
+		case r.pressed <- struct{}{}:
+		default:
+		}
+	}
+	if 10*n >= 9*cap(r.queue) && !r.warned.Swap(true) {
+		r.log.Warn("telemetry queue is nearly full", "waiting", n, "max_queue_size", cap(r.queue))
+	}
 }
 
 // await waits until a run's trace was written or given up, not longer than the
@@ -204,8 +238,11 @@ func (r *Recorder) Flush(ctx context.Context) error {
 }
 
 // Close takes no more runs, writes what is waiting and closes the backend. When
-// ctx ends first, after 30 s if it has no deadline, the rest is dropped and
-// counted. Safe to call twice; a later call returns what the first did.
+// ctx ends first, after 30 s if it has no deadline, or with a spool at the first
+// failure, the rest goes to the spool for the next start; without one, or without
+// room, it is dropped and counted. Of the time up to the deadline a quarter, at
+// most 1 s, is kept for the spool. Safe to call twice; a later call returns what
+// the first did.
 func (r *Recorder) Close(ctx context.Context) error {
 	if r == nil || r.off {
 		return nil
@@ -219,7 +256,13 @@ func (r *Recorder) Close(ctx context.Context) error {
 			ctx, cancel = context.WithTimeout(ctx, closeTimeout)
 			defer cancel()
 		}
-		undo := context.AfterFunc(ctx, r.abort)
+		writing := ctx
+		if deadline, _ := ctx.Deadline(); r.spool != nil {
+			var cancel context.CancelFunc
+			writing, cancel = context.WithDeadline(ctx, deadline.Add(-min(time.Second, time.Until(deadline)/4)))
+			defer cancel()
+		}
+		undo := context.AfterFunc(writing, r.abort)
 		r.ending()
 		r.done.Wait()
 		undo()

@@ -36,6 +36,7 @@ type Run struct {
 	root  uint64
 	calls int
 	size  int           // estimate of the memory held
+	turn  uint          // observations so far, also of former runs
 	done  chan struct{} // closed when the trace was written or given up; nil when nobody waits
 }
 
@@ -86,6 +87,9 @@ func (r *Run) Observe(o *run.Observation) {
 	if o.Info == nil || o.Info.ID != r.id {
 		r.mu.Unlock()
 		return
+	}
+	if r.turn++; r.turn%measureEvery == 0 {
+		defer r.rec.meter.observed(time.Now())
 	}
 	switch o.Phase {
 	case run.StepFinished:

@@ -16,7 +16,7 @@ type Stats struct {
 	WaitingBytes    int64            `json:"buffer_bytes"`       // and their memory, estimated
 	ExportLatency   float64          `json:"avg_export_latency"` // seconds a write took, mean
 	Dropped         int64            `json:"dropped_count"`      // traces lost, all reasons
-	DroppedByReason map[string]int64 `json:"dropped,omitempty"`  // queue_full, queue_bytes, refused, quarantined, closed
+	DroppedByReason map[string]int64 `json:"dropped,omitempty"`  // queue_full, queue_bytes, spool_full, spool_disk, spool_damaged, refused, quarantined, closed
 	Truncated       int64            `json:"truncated_records"`  // spans, events, attributes beyond a limit of their trace
 	ExportedTraces  int64            `json:"exported_traces"`
 	ExportedSpans   int64            `json:"exported_spans"`
@@ -25,6 +25,12 @@ type Stats struct {
 	ExportErrors    int64            `json:"export_errors"` // failed attempts, repeated ones included
 	LastError       string           `json:"last_error,omitempty"`
 	Unbooked        int64            `json:"unbooked_runs"` // runs missing in the sketches: too many versions at once
+	SpoolTraces     int              `json:"spool_traces"`  // in the spool now
+	SpoolBatches    int              `json:"spool_batches"`
+	SpoolBytes      int64            `json:"spool_bytes"`          // on disk
+	SpooledTraces   int64            `json:"spooled_traces_count"` // ever put there by this Recorder
+	SpoolDamaged    int64            `json:"spool_damaged_files"`  // set aside
+	OverheadRatio   float64          `json:"overhead_ratio"`       // see Recorder.Stats
 }
 
 // counts is what the exporter counts.
@@ -36,6 +42,11 @@ type counts struct {
 }
 
 // Stats returns the figures of now. A nil Recorder has none.
+//
+// OverheadRatio is the processor time of telemetry in this process by that of the
+// process, since the Recorder was made: the recording of runs, measured on every
+// 61st observation, and the export, measured by the clock of its thread. Not in it
+// are the garbage collector, the goroutines of gRPC and the backend's process.
 func (r *Recorder) Stats() Stats {
 	if r == nil || r.off {
 		return Stats{}
@@ -52,6 +63,7 @@ func (r *Recorder) Stats() Stats {
 	r.book.mu.Lock()
 	s.Unbooked = r.book.unbooked
 	r.book.mu.Unlock()
+	s.OverheadRatio = r.meter.ratio()
 	return s
 }
 
@@ -74,25 +86,33 @@ func (r *Recorder) failed(err error) {
 	r.counts.s.LastError = err.Error()
 }
 
-// written counts the batch as stored and frees it.
+// written counts the open parcel as stored.
 func (x *exporter) written(took time.Duration, bad []backend.Quarantined) {
+	truncated := 0
+	for _, t := range x.open.batch.Traces {
+		truncated += t.Dropped
+	}
+	x.counts.mu.Lock()
+	x.counts.s.Truncated += int64(truncated)
+	x.counts.mu.Unlock()
+	x.stored(took, len(x.open.runs), x.open.spans, len(x.open.batch.Sketches), bad)
+}
+
+// stored counts a batch that the backend took.
+func (x *exporter) stored(took time.Duration, traces, spans, sketches int, bad []backend.Quarantined) {
 	c := &x.counts
 	c.mu.Lock()
 	c.latency += took
 	c.s.ExportedBatches++
-	c.s.ExportedTraces += int64(len(x.runs) - len(bad))
-	c.s.ExportedSpans += int64(x.spans)
-	c.s.SketchRows += int64(len(x.batch.Sketches))
-	for _, t := range x.batch.Traces {
-		c.s.Truncated += int64(t.Dropped)
-	}
+	c.s.ExportedTraces += int64(traces - len(bad))
+	c.s.ExportedSpans += int64(spans)
+	c.s.SketchRows += int64(sketches)
 	c.mu.Unlock()
 	for _, q := range bad {
 		x.log.Error("telemetry record quarantined", "record", q.Record, "reason", q.Reason)
 	}
-	x.dirty = true
+	x.dirty, x.backoff = true, 0
 	if len(bad) > 0 {
 		x.drop("quarantined", len(bad))
 	}
-	x.release()
 }
