@@ -4,43 +4,34 @@ package exact
 import (
 	"bytes"
 
-	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/plugins/nodes/score"
 	"github.com/sparkrsi/spark/sdk/node"
 )
 
-type scorer struct{ path, expected string }
+type scorer struct{ pair score.Pair }
 
 // New returns a node that turns {expected, output} into {score, comment}: 1 when
 // the value at a path of the output equals the expected one, else 0.
 func New() node.Node { return &scorer{} }
 
 func (s *scorer) Configure(c *node.Config) error {
-	s.path = c.String("path", ".")
-	s.expected = c.String("expected", s.path)
+	s.pair = score.Configure(c)
 	return nil
 }
 
 func (s *scorer) Process(in []byte, out *node.Writer) error {
-	doc, err := node.Parse(in)
+	got, want, err := s.pair.Read(in)
 	if err != nil {
 		return err
 	}
-	want := doc.Get("expected").Path(s.expected)
-	if want.Kind() == node.Missing {
-		return fault.New(fault.Invalid, "expected."+s.expected, "is missing")
-	}
-	got := doc.Get("output").Path(s.path)
-	score, comment := int64(0), "differs"
 	switch {
 	case Equal(got, want):
-		score, comment = 1, "equal"
+		score.Write(out, 1, "equal")
 	case got.Kind() == node.Missing:
-		comment = "the output has no value at " + s.path
+		s.pair.Missing(out)
+	default:
+		score.Write(out, 0, "differs")
 	}
-	out.Object()
-	out.Key("score").Int(score)
-	out.Key("comment").String(comment)
-	out.End()
 	return nil
 }
 

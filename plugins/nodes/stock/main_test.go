@@ -16,7 +16,10 @@ import (
 const corpus = `{"id":"a.B","pkg":"a","name":"B","kind":"func","sig":"func B()","doc":"B does."}`
 
 // required are settings without a default, by node type.
-var required = map[string]map[string]any{"generate": {"model": "m"}}
+var required = map[string]map[string]any{
+	"classify": {"rules": []map[string]any{{"label": "a", "words": []string{"b"}}}},
+	"generate": {"model": "m"},
+}
 
 // property is one setting in a config schema.
 type property struct {

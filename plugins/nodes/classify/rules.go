@@ -1,0 +1,144 @@
+package classify
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/sparkrsi/spark/plugins/nodes/words"
+	"github.com/sparkrsi/spark/sdk/node"
+)
+
+// maxRules bounds the rules of a node.
+const maxRules = 500
+
+// rule speaks for a label when one of its phrases stands in a text, or its
+// expression matches.
+type rule struct {
+	label   int // index in labels
+	weight  float64
+	pattern *regexp.Regexp // may be nil
+}
+
+// rules is what a node goes by. The text is cut into lower-case words joined by
+// single spaces, so phrases are found at words' ends, whatever stands between.
+type rules struct {
+	labels  []string
+	list    []rule
+	phrases map[string][]phrase // by their first word
+
+	hit  []bool // one for each rule, for the text matched last
+	cut  words.Cutter
+	line []byte // the words of the text
+	ends []int  // of the words in line
+}
+
+// phrase is the words of a phrase behind the first one, each with a space before
+// it, and the rule that it belongs to.
+type phrase struct {
+	rest string
+	rule int
+}
+
+// finding is something wrong at a path below the rules.
+type finding struct{ path, what string }
+
+// compile returns the rules that the array v lists, and what is wrong with it.
+func compile(v node.Value) (r rules, found []finding) {
+	r.phrases = map[string][]phrase{}
+	if v.Kind() != node.Array || v.Len() == 0 {
+		return r, []finding{{"", fmt.Sprintf("is %s, want an array of one or more rules {label, words, pattern, weight}", v.Kind())}}
+	}
+	if v.Len() > maxRules {
+		return r, []finding{{"", fmt.Sprintf("has %d rules, limit %d", v.Len(), maxRules)}}
+	}
+	for x := range v.Items() {
+		i := len(r.list)
+		refuse := func(key, format string, args ...any) {
+			found = append(found, finding{fmt.Sprintf(".%d%s", i, key), fmt.Sprintf(format, args...)})
+		}
+		one, matchers, label := rule{weight: 1}, 0, ""
+		for k, x := range x.Fields() {
+			switch key := k.Str(); key {
+			case "label":
+				label = x.Str()
+			case "words":
+				for w := range x.Items() {
+					if !r.phrase(w.Text(), i) {
+						refuse(".words", "holds %s, want strings with a word in them", w.Raw())
+					}
+					matchers++
+				}
+			case "pattern":
+				re, err := regexp.Compile(x.Str())
+				if err != nil || x.Str() == "" {
+					refuse(".pattern", "%s is no regular expression: %v", x.Raw(), err)
+				}
+				one.pattern = re
+				matchers++
+			case "weight":
+				w, ok := x.Float()
+				if !ok || w < -1000 || w > 1000 {
+					refuse(".weight", "is %s, want a number from -1000 to 1000", x.Raw())
+				}
+				one.weight = w
+			default:
+				refuse("."+key, "is unknown, known are label, pattern, weight, words")
+			}
+		}
+		if label == "" {
+			refuse("", "has no label, want {label, words, pattern, weight}")
+		}
+		if matchers == 0 {
+			refuse("", "has neither words nor a pattern")
+		}
+		if one.label = slices.Index(r.labels, label); one.label < 0 {
+			one.label = len(r.labels)
+			r.labels = append(r.labels, label)
+		}
+		r.list = append(r.list, one)
+	}
+	r.hit = make([]bool, len(r.list))
+	return r, found
+}
+
+// phrase adds the words of text to those of rule i, false when there are none.
+func (r *rules) phrase(text []byte, i int) bool {
+	first, rest := "", ""
+	for w := range r.cut.Runs(text) {
+		if first == "" {
+			first = string(w)
+			continue
+		}
+		rest += " " + string(w)
+	}
+	if first != "" {
+		r.phrases[first] = append(r.phrases[first], phrase{rest, i})
+	}
+	return first != ""
+}
+
+// match sets hit for each rule that matches text.
+func (r *rules) match(text []byte) {
+	clear(r.hit)
+	r.line, r.ends = r.line[:0], r.ends[:0]
+	for w := range r.cut.Runs(text) {
+		r.line = append(append(r.line, ' '), w...)
+		r.ends = append(r.ends, len(r.line))
+	}
+	from := 0
+	for _, end := range r.ends {
+		for _, p := range r.phrases[string(r.line[from+1:end])] {
+			rest := r.line[end:]
+			if len(rest) >= len(p.rest) && string(rest[:len(p.rest)]) == p.rest && (len(rest) == len(p.rest) || rest[len(p.rest)] == ' ') {
+				r.hit[p.rule] = true
+			}
+		}
+		from = end
+	}
+	for i := range r.list {
+		if re := r.list[i].pattern; re != nil && !r.hit[i] {
+			r.hit[i] = re.Match(text)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+// Package jsonpath scores a document by which values it has at the right paths.
+package jsonpath
+
+import (
+	"github.com/sparkrsi/spark/plugins/nodes/exact"
+	"github.com/sparkrsi/spark/plugins/nodes/score"
+	"github.com/sparkrsi/spark/sdk/node"
+)
+
+type scorer struct {
+	pair  score.Pair
+	paths []string // nil for every value that is expected
+	all   bool
+}
+
+// New returns a node that turns {expected, output} into {score, comment}: the
+// share of paths at which the output has the expected value. The paths are those
+// of the settings, or those of every value in expected that is neither an object
+// nor an array of something.
+func New() node.Node { return &scorer{} }
+
+func (s *scorer) Configure(c *node.Config) error {
+	s.pair = score.Configure(c)
+	s.all = c.String("mode", "share", "share", "all") == "all"
+	s.paths = nil
+	list := c.Value("paths")
+	if list.Kind() == node.Missing {
+		return nil
+	}
+	for v := range list.Items() {
+		if v.Kind() != node.String {
+			c.Refuse("paths", "holds %s, want strings", v.Kind())
+		}
+		s.paths = append(s.paths, v.Str())
+	}
+	if len(s.paths) == 0 {
+		c.Refuse("paths", "is %s, want an array of one or more paths", list.Kind())
+	}
+	return nil
+}
+
+func (s *scorer) Process(in []byte, out *node.Writer) error {
+	got, want, err := s.pair.Read(in)
+	if err != nil {
+		return err
+	}
+	right, total := 0, len(s.paths)
+	if s.paths == nil {
+		right, total = leaves(got, want)
+	}
+	for _, path := range s.paths {
+		if x := want.Path(path); x.Kind() == node.Missing {
+			return s.pair.Refuse(x, "a value at "+path)
+		} else if exact.Equal(got.Path(path), x) {
+			right++
+		}
+	}
+	if s.all && right < total {
+		score.Write(out, 0, "an expected value is missing or differs")
+		return nil
+	}
+	score.WriteShare(out, right, total, "expected values are there")
+	return nil
+}
+
+// leaves counts the values in want, and those of them that got has too.
+func leaves(got, want node.Value) (right, total int) {
+	add := func(r, t int) { right, total = right+r, total+t }
+	switch want.Kind() {
+	case node.Object:
+		for k, x := range want.Fields() {
+			add(leaves(got.Get(k.Str()), x))
+		}
+	case node.Array:
+		i := 0
+		for x := range want.Items() {
+			add(leaves(got.At(i), x))
+			i++
+		}
+	}
+	if total > 0 {
+		return right, total
+	}
+	if exact.Equal(got, want) {
+		return 1, 1
+	}
+	return 0, 1
+}
