@@ -172,12 +172,14 @@ func (x *exporter) write(ctx context.Context) error {
 	x.direct = true
 	bad, err := x.attempt(ctx, func(ctx context.Context) ([]backend.Quarantined, error) { return x.w.Write(ctx, &x.open.batch) })
 	x.direct = false
-	if err == nil {
-		x.written(time.Since(begin), bad)
-	}
-	if x.spooled { // meanwhile: then what came after it lies there too
-		x.spooled = false
+	took, spooled := time.Since(begin), x.spooled
+	if x.spooled = false; spooled { // meanwhile: then what came after it lies there too
 		x.settle(err, len(x.open.runs), x.spool.done)
+	}
+	if err == nil {
+		x.written(took, bad)
+	}
+	if spooled {
 		x.release()
 		return nil
 	}

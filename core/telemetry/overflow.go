@@ -105,19 +105,21 @@ func (x *exporter) forward(ctx context.Context) error {
 	}
 	begin := time.Now()
 	bad, err := x.attempt(ctx, func(ctx context.Context) ([]backend.Quarantined, error) { return backend.WritePacked(ctx, x.w, p) })
-	if err == nil {
-		spans := 0
-		var v backend.Verifier
-		for _, b := range p.Blocks {
-			h, _ := v.Verify(b) // a block that is refused is among the bad
-			spans += h.Spans
-		}
-		x.stored(time.Since(begin), len(p.Blocks), spans, len(p.Sketches), bad)
-	}
+	took, leave := time.Since(begin), x.spool.done
 	if !whole {
-		return x.settle(err, len(p.Blocks), x.setAside)
+		leave = x.setAside
 	}
-	return x.settle(err, len(p.Blocks), x.spool.done)
+	if e := x.settle(err, len(p.Blocks), leave); err != nil {
+		return e
+	}
+	spans := 0
+	var v backend.Verifier
+	for _, b := range p.Blocks {
+		h, _ := v.Verify(b) // a block that is refused is among the bad
+		spans += h.Spans
+	}
+	x.stored(took, len(p.Blocks), spans, len(p.Sketches), bad)
+	return nil
 }
 
 // settle ends an attempt to write the oldest batch of the spool, which holds so

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -21,8 +22,17 @@ import (
 	"github.com/sparkrsi/spark/testkit/backendtest"
 )
 
-// The test binary plays the plugin when its first argument says so.
+// The test binary plays the plugin, or the host to be killed, when its first
+// argument says so.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == "host" {
+		round, err := strconv.Atoi(os.Args[3])
+		if err == nil {
+			err = host(os.Args[2], round)
+		}
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	if len(os.Args) > 1 && os.Args[1] == "serve-sqlite" {
 		if err := sqlite.Serve(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
