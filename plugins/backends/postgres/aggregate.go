@@ -29,7 +29,8 @@ const (
 func (b *Backend) Aggregate(ctx context.Context, f backend.Filter) (*backend.Aggregate, error) {
 	if !b.enc.rows {
 		var a backend.Aggregator
-		if err := b.scan(ctx, f, func(t *backend.Trace) bool { a.Add(t); return true }); err != nil {
+		var s backend.Scanner
+		if err := b.scan(ctx, f, s.Scan, func(t *backend.Trace) bool { a.Add(t); return true }); err != nil {
 			return nil, err
 		}
 		return a.Aggregate(), nil

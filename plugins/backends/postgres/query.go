@@ -16,10 +16,13 @@ import (
 )
 
 // A chunk of blocks is read in one go: between two no connection is held, so a
-// slow reader keeps nothing from anybody.
+// slow reader keeps nothing from anybody. Chunks grow while they are small.
 const (
-	chunkRows  = 256
-	chunkBytes = 16 << 20
+	firstChunk = 64 // rows
+	minChunk   = 8
+	maxChunk   = 8192
+	smallChunk = 2 << 20 // bytes
+	largeChunk = 16 << 20
 )
 
 // read runs f with a connection that is not the last one. F must be harmless when
@@ -99,7 +102,7 @@ func (b *Backend) fetch(ctx context.Context, sql string, args []any, limit int, 
 		var id int64
 		n := 0
 		for rows.Next() {
-			if n++; len(c.blocks) > chunkBytes {
+			if n++; len(c.blocks) > largeChunk {
 				c.more = true
 				continue // read on to the end of the answer, keep none of it
 			}
@@ -116,9 +119,9 @@ func (b *Backend) fetch(ctx context.Context, sql string, args []any, limit int, 
 	})
 }
 
-// scan calls each with every selected trace, decoded into memory that is used
-// again for the next, until it returns false.
-func (b *Backend) scan(ctx context.Context, f backend.Filter, each func(*backend.Trace) bool) error {
+// scan calls each with every selected trace, as decode returns it, until it
+// returns false.
+func (b *Backend) scan(ctx context.Context, f backend.Filter, decode func([]byte) (*backend.Trace, error), each func(*backend.Trace) bool) error {
 	m, err := f.Match()
 	if err != nil {
 		return err
@@ -128,8 +131,8 @@ func (b *Backend) scan(ctx context.Context, f backend.Filter, each func(*backend
 	if inGo {
 		page = f.Page()
 	}
-	var d backend.Decoder
 	var c chunk
+	size := firstChunk
 	for first := true; first || c.more; first = false {
 		var w where
 		w.traces(m, b.enc.rows)
@@ -140,7 +143,7 @@ func (b *Backend) scan(ctx context.Context, f backend.Filter, each func(*backend
 		} else {
 			w.and(!first, "t.id > ?", c.last)
 		}
-		limit := chunkRows
+		limit := size
 		if f.Limit > 0 && !inGo {
 			limit = min(limit, f.Limit)
 		}
@@ -153,7 +156,7 @@ func (b *Backend) scan(ctx context.Context, f backend.Filter, each func(*backend
 		}
 		from := 0
 		for _, end := range c.ends {
-			t, err := d.Decode(c.blocks[from:end])
+			t, err := decode(c.blocks[from:end])
 			if err != nil {
 				return fault.Wrap("", b.c.place, err, "read a trace")
 			}
@@ -165,6 +168,12 @@ func (b *Backend) scan(ctx context.Context, f backend.Filter, each func(*backend
 				return nil
 			}
 		}
+		switch n := len(c.blocks); {
+		case n < smallChunk:
+			size = min(4*size, maxChunk)
+		case n > largeChunk:
+			size = max(size/4, minChunk)
+		}
 	}
 	return nil
 }
@@ -172,7 +181,8 @@ func (b *Backend) scan(ctx context.Context, f backend.Filter, each func(*backend
 // Traces yields the selected traces; see backend.Querier.
 func (b *Backend) Traces(ctx context.Context, f backend.Filter) iter.Seq2[*backend.Trace, error] {
 	return func(yield func(*backend.Trace, error) bool) {
-		err := b.scan(ctx, f, func(t *backend.Trace) bool { return yield(t.Clone(), nil) })
+		var d backend.Decoder
+		err := b.scan(ctx, f, d.Decode, func(t *backend.Trace) bool { return yield(t.Clone(), nil) })
 		if err != nil {
 			yield(nil, err)
 		}

@@ -6,7 +6,7 @@ CREATE VIEW spans AS SELECT
 	p.node AS node_name, p.node_type, p.type_version, p.digest, s.run_start, to_timestamp(s.start_ns / 1e9::float8) AS start_time,
 	to_timestamp((s.start_ns + s.duration) / 1e9::float8) AS end_time, s.duration / 1e9::float8 AS duration_seconds,
 	status_name(s.status) AS status, s.status = 1 AS success, s.error_type, s.error, s.kind AS span_kind, s.seq, s.after AS after_seq,
-	s.seq < 0 AS model_call, s.retries AS retry_count, s.wait / 1e9::float8 AS wait_seconds, s.critical / 1e9::float8 AS critical_seconds,
+	s.seq < 0 AND p.node_type = 'model' AS model_call, s.retries AS retry_count, s.wait / 1e9::float8 AS wait_seconds, s.critical / 1e9::float8 AS critical_seconds,
 	s.input_size, s.output_size, s.cache_hit, s.tokens, s.cost_usd, s.weight, s.attributes
 FROM span_row s LEFT JOIN step p ON p.id = s.step;
 COMMENT ON VIEW spans IS 'One row a step or model call. Filter by run_start: it selects the daily partitions. A model call is counted in the tokens and cost of its step.';
@@ -27,7 +27,7 @@ UNION ALL
 SELECT s.trace, s.trace_id, span_name(s.span_id), p.graph, p.version, p.run_kind, p.node, s.run_start, to_timestamp(v.ns / 1e9::float8), v.type, p.node, v.attributes
 FROM span_row s LEFT JOIN step p ON p.id = s.step CROSS JOIN LATERAL (VALUES
 	(s.start_ns, CASE WHEN s.seq >= 0 THEN 'node_started' END, NULL::jsonb),
-	(s.start_ns + s.duration, CASE WHEN s.seq < 0 THEN 'llm_api_call' WHEN s.status IN (2, 3) THEN 'node_failed' ELSE 'node_finished' END,
+	(s.start_ns + s.duration, CASE WHEN s.seq < 0 THEN CASE WHEN p.node_type = 'model' THEN 'llm_api_call' END WHEN s.status IN (2, 3) THEN 'node_failed' ELSE 'node_finished' END,
 		CASE WHEN s.seq < 0 THEN s.attributes ELSE
 		jsonb_strip_nulls(jsonb_build_object('duration', s.duration / 1e9::float8, 'error', s.error, 'error_type', s.error_type)) END)
 ) v (ns, type, attributes)
