@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"flag"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -13,6 +14,8 @@ import (
 	"github.com/sparkrsi/spark/testkit/backendtest"
 	"github.com/sparkrsi/spark/testkit/postgres"
 )
+
+var spans = flag.Int("spans", 600_000, "how many spans the aggregates sum up")
 
 // batch returns 400 runs of ten steps with eight attributes.
 func batch() []*backend.Trace {
@@ -128,8 +131,7 @@ func benchmarkAggregate(b *testing.B, layout string) {
 	w := openAs(b, c)
 	defer w.Close(context.Background())
 	p := backend.Pack(&backend.Batch{Traces: batch()})
-	const batches = 150
-	for n := range batches {
+	for n := range *spans / 4000 {
 		p.ID = backendtest.ID(n)
 		if _, err := w.WritePacked(b.Context(), p); err != nil {
 			b.Fatal(err)
@@ -140,7 +142,7 @@ func benchmarkAggregate(b *testing.B, layout string) {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(batches*4000), "ns/span")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(*spans), "ns/span")
 }
 
 func BenchmarkAggregateRows(b *testing.B)   { benchmarkAggregate(b, layoutRows) }

@@ -220,9 +220,23 @@ func TestServerRestart(t *testing.T) {
 		s.Resume(t)
 		only(t, b, 10*n)
 	}
-	if err := b.Flush(t.Context()); err != nil {
-		t.Error(err)
+	// With async_commit the server answers before a commit is on the disk; Flush
+	// waits for that.
+	c := inSchema(s, layoutRows, t.TempDir())
+	c.AsyncCommit = true
+	async := openAs(t, c)
+	defer async.Close(context.Background())
+	for n := range 10 {
+		if _, err := async.Write(t.Context(), tenth(n)); err != nil {
+			t.Fatal(err)
+		}
 	}
+	if err := async.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Halt(t, true)
+	s.Resume(t)
+	only(t, async, 100)
 }
 
 // Four hosts open an empty schema at once and write; every batch comes from two.
@@ -307,6 +321,36 @@ func TestPoison(t *testing.T) {
 		}
 		if _, err := b.Write(t.Context(), tenth(200)); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// An attribute of 5 MiB, and a batch of many megabytes around it.
+func TestLargeValues(t *testing.T) {
+	s := postgres.Start(t)
+	for _, layout := range []string{layoutRows, layoutPacked} {
+		b := openAs(t, inSchema(s, layout, t.TempDir()))
+		defer b.Close(context.Background())
+		traces := backendtest.Samples(0, 20)
+		for i, x := range traces {
+			n := 300_000
+			if i == 7 {
+				n = 5 << 20
+			}
+			x.Spans[0].Attrs[0].Str = strings.Repeat(fmt.Sprintf("%05d ", i), n/6)
+		}
+		if bad, err := b.Write(t.Context(), &backend.Batch{ID: backendtest.ID(1), Traces: traces}); err != nil || len(bad) > 0 {
+			t.Fatal(bad, err)
+		}
+		at := 0
+		for x, err := range b.Traces(t.Context(), backend.Filter{}) {
+			if err != nil || x.Spans[0].Attrs[0] != traces[at].Spans[0].Attrs[0] {
+				t.Fatalf("trace %d came back otherwise, %v", at, err)
+			}
+			at++
+		}
+		if at != len(traces) {
+			t.Errorf("%d traces", at)
 		}
 	}
 }

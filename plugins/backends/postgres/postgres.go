@@ -29,7 +29,6 @@ import (
 const (
 	keepBatches = 24 * time.Hour  // batch ids are recognised for at least so long
 	lockTime    = 3 * time.Second // a change of partitions waits for readers
-	resolveTime = 5 * time.Second // to ask whether a commit happened
 	shards      = 16              // of the totals
 )
 

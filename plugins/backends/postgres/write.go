@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sparkrsi/spark/sdk/backend"
 )
@@ -24,8 +22,7 @@ func (b *Backend) Write(ctx context.Context, batch *backend.Batch) ([]backend.Qu
 }
 
 // WritePacked stores a batch in one transaction. Blocks that do not decode, and
-// traces whose rows the server refuses, are quarantined. When the connection is
-// lost during the commit the server is asked for the batch id.
+// traces whose rows the server refuses, are quarantined.
 func (b *Backend) WritePacked(ctx context.Context, p *backend.Packed) (bad []backend.Quarantined, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -282,33 +279,18 @@ func (tx *transaction) sketches(ctx context.Context, rows []backend.Sketch) erro
 	return err
 }
 
-// commit adds to the totals and ends the transaction. A commit whose answer was
-// lost is looked up.
+// commit adds to the totals and ends the transaction. When the connection is lost
+// nobody here knows whether it did: the batch is written again, by retry or by the
+// caller, and claim finds out.
 func (tx *transaction) commit(ctx context.Context) error {
 	results, err := tx.c.PgConn().Exec(ctx, tx.totals()+"COMMIT").ReadAll()
-	if err == nil {
-		if tag := results[len(results)-1].CommandTag.String(); tag != "COMMIT" {
-			return fmt.Errorf("the server answered the commit with %s", tag)
-		}
-		return nil
+	if err != nil {
+		return err
 	}
-	if server := (*pgconn.PgError)(nil); errors.As(err, &server) && !lost(err) {
-		return err // it says that it did not
+	if tag := results[len(results)-1].CommandTag.String(); tag != "COMMIT" {
+		return fmt.Errorf("the server answered the commit with %s", tag)
 	}
-	if tx.b.committed(ctx, tx.id) {
-		return nil
-	}
-	return err
-}
-
-// committed reports whether a batch is stored for certain. It asks even when ctx
-// has ended: the caller would have to send the batch again.
-func (b *Backend) committed(ctx context.Context, id backend.ID) (is bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resolveTime)
-	defer cancel()
-	b.pool.Reset()
-	err := b.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM batch WHERE id = $1)", id[:]).Scan(&is)
-	return err == nil && is
+	return nil
 }
 
 // totals returns the statements that add the traces to their days.
