@@ -27,6 +27,17 @@ func known(ref string) (*abi.NodeType, error) {
 			"depth":{"type":"integer"},"weights":{"type":"array","items":{"type":"number"}},"mode":{"enum":["or","and"]}}}`)}, nil
 	case r.Type == "writer" && r.Range.Match("0.1.0"):
 		return &abi.NodeType{Type: "writer", Version: "0.1.0", Capabilities: []abi.Capability{abi.CapGenerate}}, nil
+	case r.Type == "retrieve":
+		return &abi.NodeType{Type: "retrieve", Input: json.RawMessage(`{"type":"object","required":["query"],"properties":{"query":{"type":"string"},"limit":{"type":"integer"}},"additionalProperties":false}`),
+			Output: json.RawMessage(`{"type":"object","required":["hits","query"],"additionalProperties":false,"properties":{"query":{"type":"string"},"total":{"type":"integer"},
+			"hits":{"type":"array","items":{"type":"object","required":["id","score"],"additionalProperties":false,"properties":{"id":{"type":"string"},"score":{"type":"number"},"tags":{"type":"array","items":{"type":"string"}}}}}}}`)}, nil
+	case r.Type == "text": // says nothing about other keys
+		return &abi.NodeType{Type: "text", Input: json.RawMessage(`{"type":"object","required":["text"],"properties":{"text":{"type":"string"}}}`),
+			Output: json.RawMessage(`{"type":"object","properties":{"text":{"type":"string"},"ok":{"type":"boolean"}}}`)}, nil
+	case r.Type == "count":
+		return &abi.NodeType{Type: "count", Input: json.RawMessage(`{"type":"array","items":{"type":"string"}}`), Output: json.RawMessage(`{"type":"integer"}`)}, nil
+	case r.Type == "odd": // more than lint reads
+		return &abi.NodeType{Type: "odd", Input: json.RawMessage(`{"anyOf":[{"type":"string"},{"type":"object"}]}`), Output: json.RawMessage(`{"oneOf":[{"type":"string"}]}`)}, nil
 	case r.Type == "pure":
 		return &abi.NodeType{Type: "pure", Effects: abi.EffectsNone, Deterministic: true}, nil
 	case r.Type == "sender":

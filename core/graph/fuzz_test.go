@@ -41,7 +41,7 @@ func FuzzDecode(f *testing.F) {
 		if g == nil {
 			return
 		}
-		g.Validate(nil)
+		g.Validate(known, Nested(nestable))
 		first := Encode(g)
 		h, fs := Decode(first, "f")
 		if fs.HasErrors() {

@@ -41,6 +41,8 @@ func (g *Graph) Validate(known func(ref string) (*abi.NodeType, error), opts ...
 		v.node(n)
 	}
 	v.structure()
+	v.flow()
+	v.schemas()
 	v.assets()
 	return sortFindings(v.fs)
 }
