@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -17,7 +19,10 @@ import (
 type Config struct {
 	Enabled bool   `json:"enabled" koanf:"enabled"`
 	Backend string `json:"backend" koanf:"backend"`           // name of a backend plugin
-	DBPath  string `json:"db_path,omitempty" koanf:"db_path"` // handed to the backend, see BackendConfig
+	DBPath  string `json:"db_path,omitempty" koanf:"db_path"` // file of the backend, such as SQLite's
+
+	ConnectionString Secret         `json:"connection_string,omitempty" koanf:"connection_string"` // server of the backend, such as PostgreSQL's; shown as ********
+	BackendSettings  map[string]any `json:"backend_config,omitempty" koanf:"backend_config"`       // further settings of the backend: pool limits, timeouts
 
 	SamplingRate           float64  `json:"sampling_rate" koanf:"sampling_rate"`                             // share of runs kept, in [0,1]
 	ForceSampleOnError     bool     `json:"force_sample_on_error" koanf:"force_sample_on_error"`             // keep every failed run
@@ -44,6 +49,8 @@ type Config struct {
 	ResourceAttributes map[string]string `json:"resource_attributes,omitempty" koanf:"resource_attributes"` // of the process, on every trace
 	CustomAttributes   map[string]string `json:"custom_attributes,omitempty" koanf:"custom_attributes"`     // on every trace
 
+	PropagateContext bool `json:"propagate_context" koanf:"propagate_context"` // take and give the trace of callers and callees, W3C traceparent
+
 	MaxEventsPerSpan int `json:"max_events_per_span" koanf:"max_events_per_span"`
 	MaxSpansPerTrace int `json:"max_spans_per_trace" koanf:"max_spans_per_trace"`
 }
@@ -55,7 +62,7 @@ func Defaults() Config {
 		SamplingRate: 1, SlowThresholdSeconds: 1, InstrumentNodes: Names{"all"},
 		ExportInterval: Duration(10 * time.Second), BufferSize: 1000, MaxQueueSize: 10000, SpoolMaxBytes: 1 << 30, AsyncExport: true, RetentionDays: 30,
 		EnableTraces: true, EnableMetrics: true, EnableEvents: true, CaptureErrors: true,
-		MaxEventsPerSpan: 100, MaxSpansPerTrace: 10000,
+		PropagateContext: true, MaxEventsPerSpan: 100, MaxSpansPerTrace: 10000,
 	}
 }
 
@@ -80,6 +87,10 @@ func (c Config) Validate() error {
 	}
 	share := func(v float64) bool { return v >= 0 && v <= 1 }
 	bad(!c.Enabled || c.Backend != "", "backend", "the name of a backend, such as sqlite", `""`)
+	for key, value := range map[string]string{"db_path": c.DBPath, "connection_string": string(c.ConnectionString)} {
+		_, twice := c.BackendSettings[key]
+		bad(!twice || value == "", "backend_config."+key, "the setting once, here or as "+key, "it is given twice")
+	}
 	bad(share(c.SamplingRate), "sampling_rate", "a number from 0 to 1", c.SamplingRate)
 	if c.ErrorSampleRate != nil {
 		bad(share(*c.ErrorSampleRate), "error_sample_rate", "a number from 0 to 1", *c.ErrorSampleRate)
@@ -107,18 +118,50 @@ func (c Config) Validate() error {
 	return errors.Join(found...)
 }
 
-// BackendConfig returns the JSON configuration for the backend this profile
-// names: its db_path, when one is set.
+// BackendConfig returns the JSON configuration for the backend this profile names:
+// backend_config with db_path and connection_string, as far as they are set. It
+// holds secrets.
 func (c Config) BackendConfig() []byte {
-	if c.DBPath == "" {
+	all := map[string]any{}
+	maps.Copy(all, c.BackendSettings)
+	if c.DBPath != "" {
+		all["db_path"] = c.DBPath
+	}
+	if c.ConnectionString != "" {
+		all["connection_string"] = string(c.ConnectionString)
+	}
+	b, err := json.Marshal(all)
+	if err != nil { // a value of a program that embeds Spark; what is read from JSON is written again
 		return []byte("{}")
 	}
-	b, _ := json.Marshal(map[string]string{"db_path": c.DBPath}) // strings always encode
 	return b
 }
 
 // all reports whether every node is recorded.
 func (c *Config) all() bool { return slices.Contains(c.InstrumentNodes, "all") }
+
+// Secret is a text that is not shown: String, formatting, JSON and logs give
+// ********. A conversion to string gives it.
+type Secret string
+
+const masked = "********"
+
+// String returns ********, or nothing for the empty Secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return masked
+}
+
+// GoString returns what String does.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalJSON writes what String returns.
+func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
+
+// LogValue returns what String does.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // Names is a list of names; in JSON a single string is a list of one.
 type Names []string

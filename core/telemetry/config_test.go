@@ -32,7 +32,7 @@ func TestParseConfig(t *testing.T) {
 }
 
 func TestParseConfigRefuses(t *testing.T) {
-	for _, text := range []string{`{"samplingrate": 1}`, `{"connection_string": "x"}`, `{"propagate_context": true}`, `{"sampling_rate": "all"}`,
+	for _, text := range []string{`{"samplingrate": 1}`, `{"connection_string": 5}`, `{"propagate_context": "yes"}`, `{"sampling_rate": "all"}`,
 		`{"export_interval": "soon"}`, `{"export_interval": 1e300}`, `{"instrument_nodes": 3}`, `[]`, `{`, `{} {}`} {
 		if _, err := ParseConfig([]byte(text)); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: %v, want an invalid fault", text, err)

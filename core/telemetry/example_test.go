@@ -44,3 +44,51 @@ func Example() {
 	// retrieve 3 ok <nil>
 	// 1 0.75 <nil>
 }
+
+// A program without the engine records its runs by itself: the spans of a trace
+// are its steps, and its metrics can be objectives.
+func ExampleRecorder_StartTrace() {
+	ctx := context.Background()
+	store, err := memory.New(memory.Config{})
+	if err != nil {
+		panic(err)
+	}
+	rec, err := telemetry.New(telemetry.Defaults(), store, telemetry.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer rec.Close(ctx)
+
+	run, trace := rec.StartTrace(ctx, telemetry.TraceOptions{Graph: "invoices", Version: "1.0.0"})
+	step, span := telemetry.StartSpan(run, "extract")
+	telemetry.RecordMetric(step, "fields.found", 11, telemetry.Gauge("1"))
+	telemetry.RecordEvent(step, "agent_step", "read the letterhead")
+	span.End(nil)
+	trace.End(nil)
+
+	query, err := rec.Query()
+	if err != nil {
+		panic(err)
+	}
+	sum, err := query.Aggregate(ctx, backend.Filter{Graph: "invoices"})
+	fmt.Println(sum.Nodes["extract"].Count, sum.Metrics["fields.found"].Mean, err)
+	// Output:
+	// 1 11 <nil>
+}
+
+// A native node ties its context to its step, then records into it.
+func ExampleRecordMetric() {
+	node := func(ctx context.Context, s *run.Step) ([]byte, error) {
+		ctx, end := telemetry.WithStep(ctx, s)
+		defer end()
+		_, span := telemetry.StartSpan(ctx, "rank")
+		span.End(nil)
+		telemetry.RecordMetric(ctx, "agent.output_quality", 0.9, telemetry.Gauge("1"))
+		return []byte(`{"ok":true}`), nil
+	}
+	step := &run.Step{Node: "answer", Trail: &run.Trail{}}
+	out, err := node(context.Background(), step)
+	fmt.Println(string(out), step.Trail.Metrics[0].Name, step.Trail.Metrics[0].Value, err)
+	// Output:
+	// {"ok":true} agent.output_quality 0.9 <nil>
+}

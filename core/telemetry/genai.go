@@ -19,6 +19,13 @@ const (
 	callCached        = "cached"
 )
 
+// innerID returns the id of a further span that is no step.
+func (r *Run) innerID() (id backend.SpanID) {
+	r.calls++
+	binary.BigEndian.PutUint64(id[:], r.root+1<<62+uint64(r.calls))
+	return id
+}
+
 // call records one model call as a client span below its step. Such a span has
 // Seq -1: it is no step of the graph. Readers derive the event llm_api_call.
 func (r *Run) call(o *run.Observation, parent backend.SpanID, m *run.ModelCall) {
@@ -29,8 +36,7 @@ func (r *Run) call(o *run.Observation, parent backend.SpanID, m *run.ModelCall) 
 	s := backend.Span{Parent: parent, Node: o.Node, NodeType: "model", Kind: 3, Seq: -1, After: o.Seq,
 		Start: m.Start.UnixNano(), CacheHit: m.Cached, Status: backend.OK,
 		Tokens: m.Usage.InputTokens + m.Usage.OutputTokens, Cost: m.Usage.Cost}
-	r.calls++
-	binary.BigEndian.PutUint64(s.ID[:], r.root+1<<40+uint64(r.calls))
+	s.ID = r.innerID()
 	s.End = s.Start + max(int64(m.End.Sub(m.Start)), 0)
 	if m.Err != nil {
 		s.Status, s.ErrorType, s.Error = r.failure(m.Err)

@@ -51,12 +51,11 @@ func (r *Recorder) Begin(info *run.Info) *Run {
 	defer x.mu.Unlock()
 	x.id = info.ID
 	t := &x.t
-	t.RunID, t.TraceID = backend.ID(info.ID), backend.ID(info.TraceID)
-	if info.TraceID == (run.ID{}) {
-		t.TraceID = t.RunID
+	t.RunID, t.TraceID = backend.ID(info.ID), backend.ID(r.traceID(info))
+	if r.cfg.PropagateContext {
+		t.ParentSpan = info.ParentSpan
 	}
-	t.ParentSpan = info.ParentSpan
-	x.root = mix(t.RunID, 1) | 1 // any odd number is not zero
+	x.root = rootSpan(t.RunID)
 	binary.BigEndian.PutUint64(t.RootSpan[:], x.root)
 	t.Graph, t.Version, t.VersionID, t.GraphType = info.Graph, info.Version, info.VersionID, info.GraphType
 	t.Environment, t.RunKind = r.opts.Environment, string(info.Kind)
@@ -113,10 +112,17 @@ func (r *Run) full(size int) bool {
 	return false
 }
 
-func (r *Run) spanID(seq int) (id backend.SpanID) {
-	binary.BigEndian.PutUint64(id[:], r.root+1+uint64(seq))
+// rootSpan returns the span id of a run; any odd number is not zero.
+func rootSpan(id backend.ID) uint64 { return mix(id, 1) | 1 }
+
+// stepSpan returns the span id of a step of the run with that root. The items of a
+// foreach share a number. Whoever knows the run knows the ids of its spans.
+func stepSpan(root uint64, seq, item int) (id backend.SpanID) {
+	binary.BigEndian.PutUint64(id[:], root+1+uint64(seq)+uint64(item)<<32)
 	return id
 }
+
+func (r *Run) spanID(seq, item int) backend.SpanID { return stepSpan(r.root, seq, item) }
 
 func (r *Run) step(o *run.Observation) {
 	if r.rec.nodes != nil && !r.rec.nodes[o.Node] {
@@ -128,7 +134,10 @@ func (r *Run) step(o *run.Observation) {
 	}
 	r.t.Spans = append(r.t.Spans, backend.Span{})
 	s := &r.t.Spans[len(r.t.Spans)-1]
-	s.ID, s.Parent = r.spanID(o.Seq), r.t.RootSpan
+	s.ID, s.Parent = r.spanID(o.Seq, o.Item), r.t.RootSpan
+	if o.Parent > 0 {
+		s.Parent = r.spanID(o.Parent-1, 0)
+	}
 	s.Node, s.NodeType, s.TypeVersion, s.Digest = o.Node, o.Type.Name, o.Type.Version, o.Type.Digest
 	s.Kind = 1
 	s.Start = o.Start.UnixNano()
@@ -238,48 +247,59 @@ func (r *Run) payload(key string, b []byte) {
 
 // trail records what a step left behind: its metrics, events, logs and calls.
 func (r *Run) trail(o *run.Observation, s *backend.Span) {
-	id, c := s.ID, &r.rec.cfg
+	id, end := s.ID, s.End
 	for i := range o.Trail.Calls {
 		u := o.Trail.Calls[i].Usage
 		s.Tokens += u.InputTokens + u.OutputTokens
 		s.Cost += u.Cost
 	}
+	r.records(o.Trail, o.Node, id, end)
+	for i := range o.Trail.Calls { // last: appending a span moves s
+		r.call(o, id, &o.Trail.Calls[i])
+	}
+}
+
+// records keeps the metrics, events and logs of a step, or of the run when node is
+// empty and span zero. End is the time of those that have none.
+func (r *Run) records(t *run.Trail, node string, span backend.SpanID, end int64) {
+	c := &r.rec.cfg
 	if c.EnableMetrics {
-		for i := range o.Trail.Metrics {
-			m := &o.Trail.Metrics[i]
+		for i := range t.Metrics {
+			m := &t.Metrics[i]
 			if len(r.t.Metrics) >= c.MaxSpansPerTrace || r.full(160) {
 				r.t.Dropped++
 				continue
 			}
-			r.t.Metrics = append(r.t.Metrics, backend.Metric{Name: m.Name, Unit: m.Unit, Agg: string(m.Agg), Node: o.Node,
-				Span: id, Time: stamp(m.Time, s.End), Value: m.Value, Attrs: r.copied(m.Attrs)})
+			r.t.Metrics = append(r.t.Metrics, backend.Metric{Name: m.Name, Unit: m.Unit, Agg: string(m.Agg), Node: node,
+				Span: span, Time: stamp(m.Time, end), Value: m.Value, Attrs: r.copied(m.Attrs)})
 		}
 	}
-	if c.EnableEvents {
-		left := c.MaxEventsPerSpan
-		for i := range o.Trail.Events {
-			e := &o.Trail.Events[i]
-			if left--; left < 0 || r.full(96) {
-				r.t.Dropped++
-				continue
-			}
-			r.t.Events = append(r.t.Events, backend.Event{Type: e.Type, Name: e.Name, Span: id,
-				Time: stamp(e.Time, s.End), Attrs: r.copied(e.Attrs)})
-		}
-		for i := range o.Trail.Logs {
-			l := &o.Trail.Logs[i]
-			if left--; left < 0 || r.full(96) {
-				r.t.Dropped++
-				continue
-			}
-			from := len(r.attrs)
-			r.attrs = append(r.attrs, backend.Attr{Key: "level", Str: l.Level}, backend.Attr{Key: "message", Str: r.text(l.Msg)})
-			r.t.Events = append(r.t.Events, backend.Event{Type: "log", Name: o.Node, Span: id,
-				Time: stamp(l.Time, s.End), Attrs: r.attrs[from:len(r.attrs):len(r.attrs)]})
-		}
+	if !c.EnableEvents {
+		return
 	}
-	for i := range o.Trail.Calls { // last: appending a span moves s
-		r.call(o, id, &o.Trail.Calls[i])
+	left := c.MaxEventsPerSpan
+	if span == (backend.SpanID{}) { // of the run: they come one by one
+		left = c.MaxSpansPerTrace - len(r.t.Events)
+	}
+	for i := range t.Events {
+		e := &t.Events[i]
+		if left--; left < 0 || r.full(96) {
+			r.t.Dropped++
+			continue
+		}
+		r.t.Events = append(r.t.Events, backend.Event{Type: e.Type, Name: e.Name, Span: span,
+			Time: stamp(e.Time, end), Attrs: r.copied(e.Attrs)})
+	}
+	for i := range t.Logs {
+		l := &t.Logs[i]
+		if left--; left < 0 || r.full(96) {
+			r.t.Dropped++
+			continue
+		}
+		from := len(r.attrs)
+		r.attrs = append(r.attrs, backend.Attr{Key: "level", Str: l.Level}, backend.Attr{Key: "message", Str: r.text(l.Msg)})
+		r.t.Events = append(r.t.Events, backend.Event{Type: "log", Name: node, Span: span,
+			Time: stamp(l.Time, end), Attrs: r.attrs[from:len(r.attrs):len(r.attrs)]})
 	}
 }
 
@@ -306,7 +326,7 @@ func (r *Run) retry(o *run.Observation) {
 		_, kind, text := r.failure(o.Err)
 		r.attrs = append(r.attrs, backend.Attr{Key: "error_type", Str: kind}, backend.Attr{Key: "error", Str: text})
 	}
-	r.t.Events = append(r.t.Events, backend.Event{Type: "node_retry", Name: o.Node, Span: r.spanID(o.Seq),
+	r.t.Events = append(r.t.Events, backend.Event{Type: "node_retry", Name: o.Node, Span: r.spanID(o.Seq, o.Item),
 		Time: stamp(o.End, o.Start.UnixNano()), Attrs: r.attrs[from:len(r.attrs):len(r.attrs)]})
 }
 
