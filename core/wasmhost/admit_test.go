@@ -76,7 +76,7 @@ func TestAdmitRefuses(t *testing.T) {
 		"no process":         {guest: without(abi.Process), kind: fault.Invalid, words: []string{`"spark_process"`}},
 		"wrong type":         {guest: with(func(a *asm) { a.funcs[1].results = long; a.funcs[1].code = c64(0) }), kind: fault.Invalid, words: []string{`"spark_alloc" as (i32) -> (i64)`, "(i32) -> (i32)"}},
 		"environment":        {guest: newGuest(nil, nil, asmImport{module: "env", name: "abort"}), kind: fault.Denied, words: []string{"env.abort", "serves only spark and wasi_snapshot_preview1"}},
-		"unknown host call":  {guest: newGuest(nil, nil, spark("http", two, one)), kind: fault.Denied, words: []string{"spark.http", "does not serve"}},
+		"unknown host call":  {guest: newGuest(nil, nil, spark("emit", two, one)), kind: fault.Denied, words: []string{"spark.emit", "does not serve"}},
 		"other version":      {guest: newGuest(nil, nil, asmImport{module: "wasi_unstable", name: "fd_write"}), kind: fault.Denied, words: []string{"wasi_unstable.fd_write"}},
 		"host call as other": {guest: newGuest(nil, nil, spark(abi.Now, nil, one)), kind: fault.Invalid, words: []string{"spark.now as () -> (i32)", "() -> (i64)"}},
 		"fuel by hand":       {guest: newGuest(nil, nil, spark(abi.FuelImport, nil, nil)), kind: fault.Denied, words: []string{"only the host inserts"}},

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/sparkrsi/spark/core/run"
@@ -27,13 +29,22 @@ type Config struct {
 	MaxTrustedMiB    int           // size of a trusted module, default 64
 	MaxPayloadMiB    int           // size of one input or output document, default 16
 	Instances        int           // calls that one pool serves at once, default GOMAXPROCS; further ones queue
-	ModelInstances   int           // the same for pools whose nodes may generate: they mostly wait; default 16, at least Instances
+	ModelInstances   int           // the same for pools whose nodes may call models or servers: they mostly wait; default 16, at least Instances
 	SpareMiB         int           // memory a pool may keep in idle instances of other configurations beyond Instances, default 128, -1 for none
 	FuelInterval     int           // steps between two looks at the deadline, 1000 to 100000; default 20000
 	MaxEventsPerSpan int           // events, and likewise metrics, attributes and log lines, that one call may record; default 100
 	StartTimeout     time.Duration // time for a new instance and for the first configuration of a node, default 30s
+	HTTPTimeout      time.Duration // time for one HTTP request of a node, default 30s
 	Generator        Generator     // nil refuses nodes that want to generate
-	Logger           *slog.Logger  // nil discards
+
+	// Credentials are headers, by name, that the host adds to the HTTP requests of
+	// nodes, by the origin they go to. No module ever sees them.
+	Credentials map[string]map[string]string
+	// PrivateOrigins are the only origins, of those that graphs grant to nodes, that
+	// may lie on this machine or in a private or special network.
+	PrivateOrigins []string
+
+	Logger *slog.Logger // nil discards
 }
 
 func (c Config) withDefaults() Config {
@@ -53,6 +64,9 @@ func (c Config) withDefaults() Config {
 	def(&c.MaxEventsPerSpan, 100)
 	if c.StartTimeout == 0 {
 		c.StartTimeout = 30 * time.Second
+	}
+	if c.HTTPTimeout == 0 {
+		c.HTTPTimeout = 30 * time.Second
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -81,6 +95,24 @@ func (c Config) Validate() error {
 	within("max_events_per_span", c.MaxEventsPerSpan, 1, 100_000)
 	if c.StartTimeout < 0 {
 		found = append(found, fault.New(fault.Invalid, "start_timeout", "%v is negative", c.StartTimeout))
+	}
+	if c.HTTPTimeout < 0 {
+		found = append(found, fault.New(fault.Invalid, "http_timeout", "%v is negative", c.HTTPTimeout))
+	}
+	for _, o := range c.PrivateOrigins {
+		if _, err := parseOrigin("private_origins", o); err != nil {
+			found = append(found, err)
+		}
+	}
+	for _, o := range slices.Sorted(maps.Keys(c.Credentials)) {
+		if _, err := parseOrigin("credentials", o); err != nil {
+			found = append(found, err)
+		}
+		for _, name := range slices.Sorted(maps.Keys(c.Credentials[o])) {
+			if err := checkHeader(name, c.Credentials[o][name]); err != nil {
+				found = append(found, fault.Wrap(fault.Invalid, "credentials."+o, err, "header refused"))
+			}
+		}
 	}
 	return errors.Join(found...)
 }

@@ -5,7 +5,7 @@
 //
 // Start with Open, Admit a module, make a Node of one of its types, and call
 // RunNode. A guest reaches nothing but the host calls of sdk/node/abi: no files,
-// no network, no environment, and clock, random numbers, models and assets only
+// no environment, and clock, random numbers, models, HTTP origins and assets only
 // when granted. The package is the only importer of wazero. It never retries,
 // never interprets payloads, and starts no goroutines.
 package wasmhost
@@ -31,6 +31,7 @@ import (
 type Host struct {
 	cfg    Config
 	log    *slog.Logger
+	fetch  *fetcher
 	served map[string]map[string]funcType // what a module may import
 
 	compile sync.Mutex // one compilation at a time: each uses all processors
@@ -74,7 +75,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	h := &Host{cfg: cfg, log: cfg.Logger, modules: map[moduleKey]*Module{}, pools: map[*pool]struct{}{}}
+	h := &Host{cfg: cfg, log: cfg.Logger, fetch: newFetcher(cfg), modules: map[moduleKey]*Module{}, pools: map[*pool]struct{}{}}
 	if cfg.CacheDir != "" {
 		if err := privateDir(cfg.CacheDir); err != nil {
 			return nil, err
@@ -175,6 +176,7 @@ func (h *Host) Close(ctx context.Context) error {
 		delete(h.modules, m.key)
 		h.mu.Unlock()
 	}
+	h.fetch.transport.CloseIdleConnections()
 	return first
 }
 

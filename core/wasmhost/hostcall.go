@@ -44,6 +44,7 @@ func hostFunctions() map[string]hostFunction {
 		abi.AssetSize:  {[]byte{i32, i32}, []byte{i64}, hostAssetSize},
 		abi.AssetRead:  {[]byte{i32, i32, i64, i32, i32}, []byte{i32}, hostAssetRead},
 		abi.Generate:   {[]byte{i32, i32}, []byte{i32}, hostGenerate},
+		abi.HTTP:       {[]byte{i32, i32}, []byte{i32}, hostHTTP},
 		abi.Now:        {nil, []byte{i64}, hostNow},
 		abi.Random:     {[]byte{i32, i32}, []byte{i32}, hostRandom},
 		abi.ResultRead: {[]byte{i32, i32}, []byte{i32}, hostResultRead},
@@ -217,12 +218,8 @@ func hostGenerate(in *instance, s []uint64) {
 	}
 	in.check()
 	c := &in.call
-	ctx := c.ctx
-	if c.until.set {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, epoch.Add(c.until.at))
-		defer cancel()
-	}
+	ctx, cancel := in.context()
+	defer cancel()
 	resp, err := g.Generate(ctx, append([]byte(nil), req...), c.trail)
 	in.check() // an answer after the deadline is no answer
 	if err != nil {
@@ -231,6 +228,16 @@ func hostGenerate(in *instance, s []uint64) {
 		return
 	}
 	s[0] = in.park(resp)
+}
+
+// context returns a context for work that the host does for the call: it ends
+// with the call's time. Cancel it.
+func (in *instance) context() (context.Context, context.CancelFunc) {
+	c := &in.call
+	if c.until.set {
+		return context.WithDeadline(c.ctx, epoch.Add(c.until.at))
+	}
+	return context.WithCancel(c.ctx)
 }
 
 // errnoOf says the kind of err as an error number.

@@ -20,6 +20,11 @@ type Grant struct {
 	Clock    bool // the time, for now and for the language's own clock
 	Random   bool // random numbers; without it the language sees the same ones in every instance
 	Generate bool // model calls
+
+	// HTTP are the origins that may be reached, such as https://api.example.com: no
+	// other scheme, host or port. One that lies inside (localhost, a private or
+	// special address) must stand in Config.PrivateOrigins, too.
+	HTTP []string
 }
 
 // NodeSpec says what a node is.
@@ -56,7 +61,7 @@ func (h *Host) Node(ctx context.Context, m *Module, spec NodeSpec) (*Node, error
 			m.manifest.Version, spec.Type, strings.Join(have, ", "))
 	}
 	t := &m.manifest.Nodes[i]
-	grant, assets, err := h.granted(t, &spec)
+	grant, reach, assets, err := h.granted(t, &spec)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +77,7 @@ func (h *Host) Node(ctx context.Context, m *Module, spec NodeSpec) (*Node, error
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, "config", err, "not JSON")
 	}
-	p, err := m.pool(grant, assets, memory)
+	p, err := m.pool(grant, reach, assets, memory)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +92,7 @@ func (h *Host) Node(ctx context.Context, m *Module, spec NodeSpec) (*Node, error
 
 // granted returns what a node of type t gets of what spec grants: all it wants,
 // or a Denied fault, and nothing it does not want.
-func (h *Host) granted(t *abi.NodeType, spec *NodeSpec) (g Grant, assets map[string]Asset, err error) {
+func (h *Host) granted(t *abi.NodeType, spec *NodeSpec) (g Grant, a *access, assets map[string]Asset, err error) {
 	for _, want := range t.Capabilities {
 		have := true
 		switch want {
@@ -98,8 +103,15 @@ func (h *Host) granted(t *abi.NodeType, spec *NodeSpec) (g Grant, assets map[str
 		case abi.CapGenerate:
 			have, g.Generate = spec.Grant.Generate, true
 			if have && h.cfg.Generator == nil {
-				return g, nil, fault.New(fault.Unavailable, "grant.generate", "node type %s wants to call models, but the host has none", t.Type).
+				return g, nil, nil, fault.New(fault.Unavailable, "grant.generate", "node type %s wants to call models, but the host has none", t.Type).
 					WithHint("configure a model provider")
+			}
+		case abi.CapHTTP:
+			if have = len(spec.Grant.HTTP) > 0; have {
+				a = &access{fetcher: h.fetch, readOnly: t.Effects != abi.EffectsWrite}
+				if a.origins, err = h.fetch.granted(spec.Grant.HTTP); err != nil {
+					return g, nil, nil, err
+				}
 			}
 		case abi.CapAsset:
 			have, assets = len(spec.Assets) > 0, spec.Assets
@@ -108,20 +120,23 @@ func (h *Host) granted(t *abi.NodeType, spec *NodeSpec) (g Grant, assets map[str
 		}
 		if !have {
 			where, hint := "grant."+string(want), "grant it in the graph: grant: {"+string(want)+": true}"
-			if want == abi.CapAsset {
+			switch want {
+			case abi.CapAsset:
 				where, hint = "assets", "give the node an asset in the graph: assets: [name]"
+			case abi.CapHTTP:
+				hint = "grant it the origins that it may reach: grant: {http: [https://api.example.com]}"
 			}
-			return g, nil, fault.New(fault.Denied, where, "node type %s wants the capability %q, which is not granted", t.Type, want).
+			return g, nil, nil, fault.New(fault.Denied, where, "node type %s wants the capability %q, which is not granted", t.Type, want).
 				WithHint("%s", hint)
 		}
 	}
-	return g, assets, nil
+	return g, a, assets, nil
 }
 
 // pool returns the pool for nodes with the same rights, made when there is none.
-func (m *Module) pool(g Grant, assets map[string]Asset, memory int) (*pool, error) {
+func (m *Module) pool(g Grant, a *access, assets map[string]Asset, memory int) (*pool, error) {
 	key := strconv.FormatBool(g.Clock) + strconv.FormatBool(g.Random) + strconv.FormatBool(g.Generate) +
-		strconv.Itoa(memory) + "\x00" + assetKey(assets)
+		strconv.Itoa(memory) + "\x00" + a.key() + "\x00" + assetKey(assets)
 	p, err := m.join(key, nil)
 	if p != nil || err != nil {
 		return p, err
@@ -130,7 +145,7 @@ func (m *Module) pool(g Grant, assets map[string]Asset, memory int) (*pool, erro
 	if err != nil {
 		return nil, err
 	}
-	fresh := &pool{module: m, key: key, grant: g, assets: open, memory: memory << 20, drained: make(chan struct{})}
+	fresh := &pool{module: m, key: key, grant: g, access: a, assets: open, memory: memory << 20, drained: make(chan struct{})}
 	p, err = m.join(key, fresh)
 	if p != fresh {
 		closeAssets(open)

@@ -217,7 +217,7 @@ func TestNodeRefuses(t *testing.T) {
 		kind  fault.Kind
 		words []string
 	}{
-		"unknown type":   {NodeSpec{Type: "other"}, fault.NotFound, []string{`guest@1.2.3 has no node type "other", it has plain, probe`}},
+		"unknown type":   {NodeSpec{Type: "other"}, fault.NotFound, []string{`guest@1.2.3 has no node type "other", it has plain, probe, reach, look`}},
 		"no assets":      {NodeSpec{Type: "probe", Grant: all}, fault.Denied, []string{"assets", `"asset"`}},
 		"no model":       {NodeSpec{Type: "probe", Grant: all, Assets: dataAsset("x")}, fault.Unavailable, []string{"grant.generate"}},
 		"refused config": {NodeSpec{Type: "plain", Config: json.RawMessage(`{"tag":"refused"}`)}, fault.Invalid, []string{"guest.config: tag: must not be refused"}},

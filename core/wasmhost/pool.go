@@ -23,6 +23,7 @@ type pool struct {
 	module *Module
 	key    string
 	grant  Grant
+	access *access // nil without the http capability
 	assets map[string]*asset
 	memory int // bytes an instance may have
 	refs   int // nodes, guarded by host.mu
@@ -77,7 +78,7 @@ func (p *pool) take(ctx context.Context, end deadline, doc string) (*instance, e
 
 // cap is how many calls the pool serves at once.
 func (p *pool) cap() int {
-	if p.grant.Generate {
+	if p.grant.Generate || p.access != nil {
 		return p.module.host.cfg.ModelInstances
 	}
 	return p.module.host.cfg.Instances

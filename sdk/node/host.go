@@ -23,6 +23,8 @@ type Calls interface {
 	AssetRead(name string, offset int64, p []byte) (int, abi.Errno)
 	// Generate returns the text that explains the failure beside an errno.
 	Generate(request []byte) ([]byte, abi.Errno)
+	// HTTP returns the text that explains the failure beside an errno.
+	HTTP(request []byte) ([]byte, abi.Errno)
 	Now() int64
 	Random(p []byte) abi.Errno
 }

@@ -57,7 +57,15 @@ func (m *imports) AssetRead(name string, offset int64, p []byte) (int, abi.Errno
 }
 
 func (m *imports) Generate(request []byte) ([]byte, abi.Errno) {
-	n := hostGenerate(ptr(request), int32(len(request)))
+	return m.answer(hostGenerate(ptr(request), int32(len(request))))
+}
+
+func (m *imports) HTTP(request []byte) ([]byte, abi.Errno) {
+	return m.answer(hostHTTP(ptr(request), int32(len(request))))
+}
+
+// answer fetches what the host parked: n bytes, or the text beside an errno.
+func (m *imports) answer(n int32) ([]byte, abi.Errno) {
 	if n < 0 {
 		detail, _ := m.take(detailCap)
 		return detail, abi.Errno(n)
@@ -132,6 +140,10 @@ func hostAssetRead(name unsafe.Pointer, n int32, offset int64, p unsafe.Pointer,
 //go:wasmimport spark generate
 //go:noescape
 func hostGenerate(request unsafe.Pointer, n int32) int32
+
+//go:wasmimport spark http
+//go:noescape
+func hostHTTP(request unsafe.Pointer, n int32) int32
 
 //go:wasmimport spark now
 func hostNow() int64

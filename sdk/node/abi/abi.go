@@ -38,6 +38,7 @@ const (
 	AssetSize  = "asset_size"  // (name, len) -> i64 size or Errno
 	AssetRead  = "asset_read"  // (name, len, offset i64, ptr, cap) -> bytes read or Errno; 0 at the end
 	Generate   = "generate"    // (request JSON, len) -> length of the response or Errno
+	HTTP       = "http"        // (request JSON, len) -> length of the response or Errno
 	Now        = "now"         // () -> i64 nanoseconds since 1970; 0 without the clock capability
 	Random     = "random"      // (ptr, len) -> 0 or Errno
 	ResultRead = "result_read" // (ptr, cap) -> bytes copied

@@ -38,3 +38,21 @@ type GenerateResponse struct {
 	CostUSD      float64 `json:"cost_usd"` // 0 when the host knows no price
 	Cached       bool    `json:"cached,omitempty"`
 }
+
+// HTTPRequest is the JSON document that http takes.
+type HTTPRequest struct {
+	Method     string            `json:"method,omitempty"` // GET when empty
+	URL        string            `json:"url"`
+	Headers    map[string]string `json:"headers,omitempty"`
+	Body       string            `json:"body,omitempty"`        // text, or
+	BodyBase64 []byte            `json:"body_base64,omitempty"` // bytes
+	TimeoutMS  int64             `json:"timeout_ms,omitempty"`  // 0 leaves it to the host
+}
+
+// HTTPResponse is the JSON document that http yields.
+type HTTPResponse struct {
+	Status     int               `json:"status"`
+	Headers    map[string]string `json:"headers"`               // names in lower case, several values joined by ", "
+	Body       string            `json:"body,omitempty"`        // when it is UTF-8
+	BodyBase64 []byte            `json:"body_base64,omitempty"` // otherwise
+}

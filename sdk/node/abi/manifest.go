@@ -48,6 +48,7 @@ type Capability string
 const (
 	CapAsset    Capability = "asset"
 	CapGenerate Capability = "generate"
+	CapHTTP     Capability = "http"
 	CapClock    Capability = "clock"
 	CapRandom   Capability = "random"
 )

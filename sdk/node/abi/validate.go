@@ -117,14 +117,17 @@ func (f *findings) nodeType(path string, t *NodeType) {
 	for j, c := range t.Capabilities {
 		at := path + ".capabilities." + strconv.Itoa(j)
 		switch c {
-		case CapAsset, CapGenerate, CapClock, CapRandom:
+		case CapAsset, CapGenerate, CapHTTP, CapClock, CapRandom:
 		default:
-			f.add(at, "%q is not known, known are %s, %s, %s, %s", c, CapAsset, CapGenerate, CapClock, CapRandom)
+			f.add(at, "%q is not known, known are %s, %s, %s, %s, %s", c, CapAsset, CapGenerate, CapHTTP, CapClock, CapRandom)
 		}
 		if wanted[c] {
 			f.add(at, "%q is listed twice", c)
 		}
 		wanted[c] = true
+	}
+	if wanted[CapHTTP] && t.Effects == EffectsNone {
+		f.add(path+".effects", "are none, a node type that wants http has read (GET, HEAD, OPTIONS) or write")
 	}
 	if t.MemoryMiB < 0 || t.MemoryMiB > 4096 {
 		f.add(path+".memory_mib", "is %d, want 0 to 4096", t.MemoryMiB)

@@ -21,8 +21,10 @@ type Host struct {
 	State  map[string]string // JSON by key; made when first set
 	// Generate answers model calls; a fault decides the errno the node sees.
 	Generate func(abi.GenerateRequest) (abi.GenerateResponse, error)
-	Clock    func() time.Time
-	Rand     *rand.Rand
+	// HTTP answers requests; a fault decides the errno the node sees.
+	HTTP  func(abi.HTTPRequest) (abi.HTTPResponse, error)
+	Clock func() time.Time
+	Rand  *rand.Rand
 
 	// What the node did, in order.
 	Logs    []string
@@ -123,15 +125,20 @@ func (c calls) asset(name string) ([]byte, abi.Errno) {
 	return b, 0
 }
 
-func (c calls) Generate(request []byte) ([]byte, abi.Errno) {
-	if c.h.Generate == nil {
+func (c calls) Generate(request []byte) ([]byte, abi.Errno) { return answer(c.h.Generate, request) }
+
+func (c calls) HTTP(request []byte) ([]byte, abi.Errno) { return answer(c.h.HTTP, request) }
+
+// answer is a host call that takes a document and yields one.
+func answer[Q, A any](ask func(Q) (A, error), request []byte) ([]byte, abi.Errno) {
+	if ask == nil {
 		return nil, abi.ErrDenied
 	}
-	var r abi.GenerateRequest
-	if err := json.Unmarshal(request, &r); err != nil {
+	var q Q
+	if err := json.Unmarshal(request, &q); err != nil {
 		return []byte(err.Error()), abi.ErrInvalid
 	}
-	response, err := c.h.Generate(r)
+	response, err := ask(q)
 	if err != nil {
 		return []byte(err.Error()), errnoOf(fault.KindOf(err))
 	}

@@ -17,7 +17,7 @@ import (
 
 func init() {
 	create := func() node.Node { return &guest{} }
-	node.Register(map[string]func() node.Node{"plain": create, "probe": create})
+	node.Register(map[string]func() node.Node{"plain": create, "probe": create, "reach": create, "look": create})
 }
 
 func main() {}
@@ -120,9 +120,34 @@ func (g *guest) Process(in []byte, out *node.Writer) error {
 			return err
 		}
 		out.Raw(doc)
+	case "http":
+		return g.http(v, out)
 	default:
 		return fault.New(fault.Rejected, "do", "unknown verb %q", do)
 	}
+	return nil
+}
+
+// http sends the request that v describes and returns what came back.
+func (g *guest) http(v node.Value, out *node.Writer) error {
+	ms, _ := v.Get("timeout_ms").Int()
+	q := node.HTTPRequest{Method: v.Get("method").Str(), URL: v.Get("url").Str(), Timeout: time.Duration(ms) * time.Millisecond}
+	for k, x := range v.Get("headers").Fields() {
+		q.Headers = append(q.Headers, node.Header{Name: k.Str(), Value: x.Str()})
+	}
+	q.Body = v.Get("body").Text()
+	if code := v.Get("hex"); code.Kind() == node.String {
+		q.Body, _ = hex.DecodeString(code.Str())
+	}
+	r, err := g.host.HTTP(q)
+	if err != nil {
+		return err
+	}
+	out.Object()
+	out.Key("status").Int(int64(r.Status))
+	out.Key("headers").Value(r.Headers)
+	out.Key("hex").String(hex.EncodeToString(r.Body))
+	out.End()
 	return nil
 }
 

@@ -1,0 +1,149 @@
+package wasmhost
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sparkrsi/spark/core/run"
+	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/sdk/node/abi"
+)
+
+// methods are those that a node may use.
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
+// framing are the headers that the host writes itself, beside all that begin with
+// Proxy-.
+var framing = []string{"Accept-Encoding", "Connection", "Content-Length", "Expect", "Host", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding",
+	"Upgrade"}
+
+// hostHTTP is the host function http.
+func hostHTTP(in *instance, s []uint64) {
+	doc := in.view(s[0], s[1])
+	a := in.pool.access
+	if a == nil || in.call.step == nil {
+		in.call.parked = nil
+		s[0] = errno(abi.ErrDenied)
+		return
+	}
+	in.check()
+	q, err := decodeRequest(doc)
+	var resp []byte
+	if err == nil {
+		ctx, cancel := in.context()
+		defer cancel()
+		resp, err = in.fetch(ctx, a, q)
+		in.check() // an answer after the deadline is no answer
+	}
+	if err != nil {
+		in.park([]byte(clip([]byte(err.Error()), maxDetail)))
+		s[0] = errno(errnoOf(err))
+		return
+	}
+	s[0] = in.park(resp)
+}
+
+// fetch sends q, records that it did, and returns the response document.
+func (in *instance) fetch(ctx context.Context, a *access, q *abi.HTTPRequest) ([]byte, error) {
+	from := time.Now()
+	resp, err := a.do(ctx, q)
+	if in.fits(&in.call.events) {
+		e := run.Event{Type: "http", Name: "http", Time: from, Attrs: []run.Attr{
+			run.String("http.request.method", q.Method), run.String("url.origin", shownOrigin(q.URL)),
+			run.Float("http.duration", time.Since(from).Seconds())}}
+		if err != nil {
+			e.Attrs = append(e.Attrs, run.String("error.type", string(fault.KindOf(err))))
+		} else {
+			e.Attrs = append(e.Attrs, run.Int("http.response.status_code", int64(resp.Status)))
+		}
+		in.call.trail.Events = append(in.call.trail.Events, e)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(resp); err != nil {
+		return nil, fault.Wrap(fault.Unavailable, "http", err, "response cannot be handed on")
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// shownOrigin is the origin of a URL for the record, where paths and queries,
+// which may hold anything, have no place.
+func shownOrigin(s string) string {
+	r, err := http.NewRequest(http.MethodGet, s, nil)
+	if err != nil {
+		return ""
+	}
+	o, _ := originOf(r.URL)
+	return string(o)
+}
+
+// decodeRequest reads the document of a request and checks it, but for what was
+// granted. Errors are Invalid faults.
+func decodeRequest(doc []byte) (*abi.HTTPRequest, error) {
+	if err := abi.Sound(doc); err != nil {
+		return nil, err
+	}
+	var q abi.HTTPRequest
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&q); err != nil {
+		return nil, fault.Wrap(fault.Invalid, "http", err, "malformed request")
+	}
+	if q.Method == "" {
+		q.Method = http.MethodGet
+	}
+	switch {
+	case !slices.Contains(methods, q.Method):
+		return nil, fault.New(fault.Invalid, "method", "is %.20q, want one of %s", q.Method, strings.Join(methods, ", "))
+	case q.Body != "" && len(q.BodyBase64) > 0:
+		return nil, fault.New(fault.Invalid, "body", "stands beside body_base64, want one of them")
+	case q.TimeoutMS < 0:
+		return nil, fault.New(fault.Invalid, "timeout_ms", "is %d, want 0 or more", q.TimeoutMS)
+	}
+	for name, value := range q.Headers {
+		if err := checkHeader(name, value); err != nil {
+			return nil, err
+		}
+	}
+	return &q, nil
+}
+
+// checkHeader returns the Invalid fault of a header that may not be sent as it is.
+func checkHeader(name, value string) error {
+	key := http.CanonicalHeaderKey(name)
+	switch {
+	case strings.Trim(key, "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != "" || key == "":
+		return fault.New(fault.Invalid, "headers", "%.40q is no name of a header", name)
+	case slices.Contains(framing, key) || strings.HasPrefix(key, "Proxy-"):
+		return fault.New(fault.Invalid, "headers."+name, "is written by the host")
+	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
+		return fault.New(fault.Invalid, "headers."+name, "holds a control character")
+	}
+	return nil
+}
+
+// request returns q as the client wants it.
+func request(ctx context.Context, q *abi.HTTPRequest) (*http.Request, error) {
+	body := q.BodyBase64
+	if q.Body != "" {
+		body = []byte(q.Body)
+	}
+	r, err := http.NewRequestWithContext(ctx, q.Method, q.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "url", "cannot be read")
+	}
+	r.Header.Set("User-Agent", "spark")
+	for name, value := range q.Headers {
+		r.Header.Set(name, value)
+	}
+	return r, nil
+}
