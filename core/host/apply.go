@@ -38,8 +38,8 @@ type Applied struct {
 // Lint returns every finding of a document without changing anything. The error
 // is for what kept it from looking.
 func (h *Host) Lint(ctx context.Context, doc Document) (graph.Findings, error) {
-	_, _, findings, err := h.decode(ctx, doc)
-	return findings, err
+	_, _, own, ofPolicy, err := h.decode(ctx, doc)
+	return append(own, placed(doc.PolicyFile, ofPolicy)...), err
 }
 
 // Apply verifies a document whole, makes it ready, stores it as a new version and
@@ -55,13 +55,17 @@ func (h *Host) Apply(ctx context.Context, doc Document) (*Applied, error) {
 	defer leave()
 	h.apply.Lock()
 	defer h.apply.Unlock()
-	g, pol, findings, err := h.decode(ctx, doc)
+	g, pol, findings, ofPolicy, err := h.decode(ctx, doc)
 	if err != nil {
 		return nil, err
 	}
 	if err := findings.Err(doc.GraphFile); err != nil {
 		return nil, err
 	}
+	if err := ofPolicy.Err(doc.PolicyFile); err != nil {
+		return nil, err
+	}
+	findings = append(findings, placed(doc.PolicyFile, ofPolicy)...)
 	active, err := h.store.Active(ctx, g.Name)
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return nil, err
@@ -149,17 +153,14 @@ func (h *Host) publish(ctx context.Context, d *deployment, o store.Origin) (*sto
 	return v, nil
 }
 
-// decode reads both documents and collects every finding.
-func (h *Host) decode(ctx context.Context, doc Document) (*graph.Graph, *graph.Policy, graph.Findings, error) {
-	g, findings := graph.Decode(doc.Graph, doc.GraphFile)
-	var pol *graph.Policy
+// decode reads both documents and collects every finding of each.
+func (h *Host) decode(ctx context.Context, doc Document) (g *graph.Graph, pol *graph.Policy, own, ofPolicy graph.Findings, err error) {
+	g, own = graph.Decode(doc.Graph, doc.GraphFile)
 	if len(doc.Policy) > 0 {
-		var more graph.Findings
-		pol, more = graph.DecodePolicy(doc.Policy, doc.PolicyFile)
-		findings = append(findings, ofPolicy(doc, more)...)
+		pol, ofPolicy = graph.DecodePolicy(doc.Policy, doc.PolicyFile)
 	}
-	if findings.HasErrors() || g == nil {
-		return g, pol, findings, nil
+	if own.HasErrors() || g == nil {
+		return g, pol, own, ofPolicy, nil
 	}
 	var failed error
 	known := func(ref string) (*abi.NodeType, error) {
@@ -174,7 +175,7 @@ func (h *Host) decode(ctx context.Context, doc Document) (*graph.Graph, *graph.P
 	if limits == nil {
 		stored, err := h.policy(ctx, g)
 		if err != nil && !fault.Is(err, fault.NotFound) {
-			return nil, nil, nil, err
+			return nil, nil, nil, nil, err
 		}
 		if stored != nil {
 			limits = stored.Policy
@@ -183,19 +184,19 @@ func (h *Host) decode(ctx context.Context, doc Document) (*graph.Graph, *graph.P
 	if limits != nil && limits.Limits.Steps > 0 {
 		opts = append(opts, graph.StepsLimited())
 	}
-	findings = append(findings, g.Validate(known, opts...)...)
-	if pol != nil {
-		findings = append(findings, h.checkPolicy(g, pol, doc)...)
+	own = append(own, g.Validate(known, opts...)...)
+	if pol != nil && !ofPolicy.HasErrors() {
+		ofPolicy = append(ofPolicy, h.checkPolicy(g, pol)...)
 	}
-	return g, pol, findings, failed
+	return g, pol, own, ofPolicy, failed
 }
 
-// ofPolicy returns findings of a policy as findings beside those of the graph:
-// their place is part of the message, since lines count in the graph's file.
-func ofPolicy(doc Document, list graph.Findings) graph.Findings {
+// placed returns findings of another file as findings beside those of the graph:
+// their place becomes part of the message, since lines count in the graph's file.
+func placed(file string, list graph.Findings) graph.Findings {
 	for i := range list {
 		f := &list[i]
-		at := doc.PolicyFile
+		at := file
 		if f.Line > 0 {
 			at = fmt.Sprintf("%s:%d:%d", at, f.Line, f.Column)
 		}
@@ -205,7 +206,7 @@ func ofPolicy(doc Document, list graph.Findings) graph.Findings {
 }
 
 // checkPolicy finds what a policy gets wrong about its graph and this host.
-func (h *Host) checkPolicy(g *graph.Graph, pol *graph.Policy, doc Document) (findings graph.Findings) {
+func (h *Host) checkPolicy(g *graph.Graph, pol *graph.Policy) (findings graph.Findings) {
 	bad := func(path, msg, hint string) {
 		findings = append(findings, graph.Finding{Severity: "error", Path: path, Message: msg, Hint: hint})
 	}
@@ -224,7 +225,7 @@ func (h *Host) checkPolicy(g *graph.Graph, pol *graph.Policy, doc Document) (fin
 	if _, ok := h.cfg.Telemetry[pol.Telemetry]; !ok && pol.Telemetry != "" && pol.Telemetry != off {
 		bad("telemetry", "the host has no telemetry profile "+pol.Telemetry, "name one of the host's profiles, or off")
 	}
-	return ofPolicy(doc, findings)
+	return findings
 }
 
 // lock pins what g refers to. A node whose module reference is the same in base

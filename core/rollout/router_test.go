@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -70,6 +71,9 @@ func TestSwapUnderLoad(t *testing.T) {
 				runs.Add(1)
 			}
 		})
+	}
+	for runs.Load() == 0 && bad.Load() == 0 {
+		runtime.Gosched() // the swaps mean something only beside runs
 	}
 	all := []*deployment{cur}
 	for v := 1; v <= 2000; v++ {

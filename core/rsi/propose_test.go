@@ -32,8 +32,8 @@ func TestTunerGroupsNodes(t *testing.T) {
 		want string
 	}{
 		{0, ""},
-		{4, "retrieve answer normalize (12)"},
-		{5, "retrieve answer (10), normalize (5)"},
+		{8, "retrieve answer normalize (24)"},
+		{9, "retrieve answer (18), normalize (9)"},
 		{20, "retrieve (20), answer (20), normalize (20)"},
 	} {
 		list, err := Tuner{}.Propose(t.Context(), &Situation{Base: w.base, Policy: w.policy, Analysis: a, Catalog: wide(c.each)})
