@@ -15,9 +15,9 @@ import (
 // installed is where distributions put the server programs, outside of PATH.
 const installed = "/usr/lib/postgresql/*/bin"
 
-// find returns the folder of initdb, postgres and psql: of the newest
-// installation, else from PATH.
-func find() (string, error) {
+// find returns the folder of initdb, postgres and psql: the newest of those that
+// the pattern installed matches, else from PATH.
+func find(installed string) (string, error) {
 	dirs, err := filepath.Glob(installed)
 	if err != nil {
 		return "", err

@@ -172,7 +172,7 @@ func (s *Server) remove() {
 }
 
 func launch(o Options) (*Server, error) {
-	bin, err := find()
+	bin, err := find(installed)
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,29 @@ func TestShared(t *testing.T) {
 	}
 }
 
+// Where no server is installed the error says what to install.
+func TestMissing(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	if dir, err := find(t.TempDir() + "/*/bin"); err == nil || !strings.Contains(err.Error(), "apt-get install postgresql") {
+		t.Errorf("found %q, %v", dir, err)
+	}
+	old, newer := t.TempDir()+"/9/bin", ""
+	newer = strings.Replace(old, "/9/", "/15/", 1)
+	for _, dir := range []string{old, newer} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"initdb", "postgres", "psql"} {
+			if err := os.WriteFile(dir+"/"+name, []byte("#!/bin/false\n"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if dir, err := find(strings.Replace(old, "/9/", "/*/", 1)); err != nil || dir != newer {
+		t.Errorf("found %q, %v; want the newest", dir, err)
+	}
+}
+
 // What was committed survives a crash; after the test neither process nor data
 // is left.
 func TestCrash(t *testing.T) {

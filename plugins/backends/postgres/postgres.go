@@ -5,7 +5,8 @@
 // exactly. The layout rows, the default, adds a typed row a span, event and
 // metric point in daily partitions, with the views traces, spans, events and
 // metrics for psql and Grafana, and computes aggregates inside the database. The
-// layout packed leaves these out, for volume.
+// layout packed leaves these out, for volume. Whoever reads only needs USAGE of
+// the schema and SELECT on the views.
 //
 // A batch is one transaction that also notes the batch id: repeating a batch
 // whose fate is unknown is harmless. What Write acknowledged is as durable as

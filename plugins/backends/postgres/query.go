@@ -72,7 +72,8 @@ func (w *where) traces(m *backend.Match, rows bool) {
 	w.and(m.Graph != "", "t.graph = ?", quote(m.Graph))
 	w.and(m.Version != "", "t.version = ?", quote(m.Version))
 	w.and(m.RunKind != "", "t.run_kind = ?", quote(m.RunKind))
-	w.and(m.ID != backend.ID{}, "(t.trace_id = ? OR t.run_id <> t.trace_id AND t.run_id = ?)", m.ID[:], m.ID[:])
+	w.and(m.ID != backend.ID{}, `t.id IN (SELECT id FROM trace_row WHERE trace_id = ?
+		UNION SELECT id FROM trace_row WHERE run_id = ? AND run_id <> trace_id)`, m.ID[:], m.ID[:])
 	w.and(m.Filter.Status != "", "t.status = ?", int16(m.Status))
 	w.and(m.From > 0, "t.start >= ? AND t.start_ns >= ?", time.UnixMicro(micros(m.From)), m.From)
 	w.and(m.To != 0, "t.start <= ? AND t.start_ns < ?", time.UnixMicro(micros(m.To)), m.To)
