@@ -38,29 +38,34 @@ type Change struct {
 	New    json.RawMessage `json:"new,omitempty"`
 }
 
+// place names what a change is about, as it stands in a document.
+func (c Change) place() string {
+	switch c.Kind {
+	case NodeConfigUpdate:
+		return strings.TrimSuffix("nodes."+c.Target+".config."+c.Path, ".")
+	case NodeModuleUpdate, NodePolicyUpdate, NodeGrantUpdate:
+		return "nodes." + c.Target + "." + c.Path
+	case NodeAdd, NodeRemove:
+		return "nodes." + c.Target
+	case EdgeAdd, EdgeRemove, EdgeModify:
+		return "edge " + c.Target
+	case GraphUpdate, GraphGrantUpdate:
+		return c.Path
+	}
+	return c.Target
+}
+
 // String returns the change on one line, such as
 // "nodes.retrieve.config.k1: 1.2 -> 1.5".
 func (c Change) String() string {
-	what := c.Target
-	switch c.Kind {
-	case NodeConfigUpdate:
-		what = strings.TrimSuffix("nodes."+c.Target+".config."+c.Path, ".")
-	case NodeModuleUpdate, NodePolicyUpdate, NodeGrantUpdate:
-		what = "nodes." + c.Target + "." + c.Path
-	case NodeAdd, NodeRemove:
-		what = "nodes." + c.Target
-	case EdgeAdd, EdgeRemove, EdgeModify:
-		what = "edge " + c.Target
-	case GraphUpdate, GraphGrantUpdate:
-		what = c.Path
-	}
-	switch {
+	switch what := c.place(); {
 	case len(c.Old) == 0:
 		return fmt.Sprintf("+ %s: %s", what, c.New)
 	case len(c.New) == 0:
 		return fmt.Sprintf("- %s: %s", what, c.Old)
+	default:
+		return fmt.Sprintf("~ %s: %s -> %s", what, c.Old, c.New)
 	}
-	return fmt.Sprintf("~ %s: %s -> %s", what, c.Old, c.New)
 }
 
 // FormatChanges returns one line a change.
