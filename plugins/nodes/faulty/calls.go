@@ -85,6 +85,13 @@ func (c *calls) one(call node.Value, out *node.Writer) error {
 		}
 		out.String(r.Text)
 		return nil
+	case "http":
+		r, err := h.HTTP(node.HTTPRequest{URL: a})
+		if err != nil {
+			return err
+		}
+		out.Int(int64(r.Status))
+		return nil
 	case "now":
 		if t := h.Now(); !t.IsZero() {
 			out.Int(t.UnixNano())

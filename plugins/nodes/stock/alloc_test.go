@@ -63,7 +63,7 @@ var settled = map[string]struct{ config, in string }{
 
 // elsewhere are the node types whose allocations another test counts, or that
 // answer with memory of their own.
-var elsewhere = []string{"bm25", "echo", "expand", "format", "generate", "mrr", "rerank", "textnorm"}
+var elsewhere = []string{"bm25", "echo", "expand", "format", "generate", "http_get", "http_send", "mrr", "rerank", "textnorm"}
 
 // TestSettled: no other node type allocates once it has seen its input.
 func TestSettled(t *testing.T) {

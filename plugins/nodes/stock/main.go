@@ -17,6 +17,7 @@ import (
 	"github.com/sparkrsi/spark/plugins/nodes/numeric"
 	"github.com/sparkrsi/spark/plugins/nodes/overlap"
 	"github.com/sparkrsi/spark/plugins/nodes/regex"
+	"github.com/sparkrsi/spark/plugins/nodes/request"
 	"github.com/sparkrsi/spark/plugins/nodes/rerank"
 	"github.com/sparkrsi/spark/plugins/nodes/split"
 	"github.com/sparkrsi/spark/plugins/nodes/template"
@@ -36,6 +37,8 @@ var types = map[string]func() node.Node{
 	"expand":    expand.New,
 	"format":    format.New,
 	"generate":  generate.New,
+	"http_get":  request.Get,
+	"http_send": request.Send,
 	"json_path": jsonpath.New,
 	"merge":     merge.New,
 	"mrr":       mrr.New,

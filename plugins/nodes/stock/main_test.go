@@ -17,8 +17,10 @@ const corpus = `{"id":"a.B","pkg":"a","name":"B","kind":"func","sig":"func B()",
 
 // required are settings without a default, by node type.
 var required = map[string]map[string]any{
-	"classify": {"rules": []map[string]any{{"label": "a", "words": []string{"b"}}}},
-	"generate": {"model": "m"},
+	"classify":  {"rules": []map[string]any{{"label": "a", "words": []string{"b"}}}},
+	"generate":  {"model": "m"},
+	"http_get":  {"url": "u"},
+	"http_send": {"url": "u"},
 }
 
 // property is one setting in a config schema.

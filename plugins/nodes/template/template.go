@@ -42,11 +42,24 @@ func Parse(text string) (Template, error) {
 // Append appends the text filled from doc to dst. Without lenient a path that
 // leads nowhere is a Rejected fault, with it nothing is filled in there.
 func (t Template) Append(dst []byte, doc node.Value, lenient bool) ([]byte, error) {
+	return t.fill(dst, doc, lenient, false)
+}
+
+// AppendURL is Append without lenient for a URL: what is filled in is escaped, so
+// that it can become a part of a path or the value of a parameter and nothing
+// else. A template that is one place alone is filled with a URL as it is.
+func (t Template) AppendURL(dst []byte, doc node.Value) ([]byte, error) {
+	alone := len(t.parts) == 2 && t.parts[0].text == "" && t.parts[1].text == ""
+	return t.fill(dst, doc, false, !alone)
+}
+
+func (t Template) fill(dst []byte, doc node.Value, lenient, escape bool) ([]byte, error) {
 	for _, p := range t.parts {
 		dst = append(dst, p.text...)
 		if p.path == "" {
 			continue
 		}
+		from := len(dst)
 		switch v := doc.Path(p.path); v.Kind() {
 		case node.Missing:
 			if !lenient {
@@ -57,8 +70,27 @@ func (t Template) Append(dst []byte, doc node.Value, lenient bool) ([]byte, erro
 		default:
 			dst = append(dst, v.Raw()...)
 		}
+		if escape {
+			dst = percent(dst, from)
+		}
 	}
 	return dst, nil
+}
+
+// percent writes dst[from:] anew with every byte escaped that is not unreserved.
+// Source: RFC 3986, section 2.
+func percent(dst []byte, from int) []byte {
+	const hex = "0123456789ABCDEF"
+	end := len(dst)
+	for i := from; i < end; i++ {
+		switch ch := dst[i]; {
+		case ch >= 'a' && ch <= 'z' || ch >= 'A' && ch <= 'Z' || ch >= '0' && ch <= '9' || ch == '-' || ch == '.' || ch == '_' || ch == '~':
+			dst = append(dst, ch)
+		default:
+			dst = append(dst, '%', hex[ch>>4], hex[ch&15])
+		}
+	}
+	return append(dst[:from], dst[end:]...)
 }
 
 type renderer struct {

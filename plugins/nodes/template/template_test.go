@@ -33,6 +33,26 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
+func TestAppendURL(t *testing.T) {
+	doc, err := node.Parse([]byte(`{"id":"a/b ?&#%\u00e4","n":1.5,"url":"https://h/p?q=1"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"https://h/{{id}}?n={{n}}": "https://h/a%2Fb%20%3F%26%23%25%C3%A4?n=1.5",
+		"{{url}}":                  "https://h/p?q=1",
+		"{{url}}/":                 "https%3A%2F%2Fh%2Fp%3Fq%3D1/",
+	} {
+		p, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := p.AppendURL(nil, doc); err != nil || string(got) != want {
+			t.Errorf("%s became %s, want %s (%v)", text, got, want, err)
+		}
+	}
+}
+
 // FuzzTemplate checks that a template without places is filled as it is and that
 // none crashes.
 func FuzzTemplate(f *testing.F) {
