@@ -151,6 +151,62 @@ func (a *Aggregator) addMetrics(t *Trace, w float64) {
 	}
 }
 
+// Merge counts all that o counted, as if it had come after what a counted. O must
+// not be used again.
+func (a *Aggregator) Merge(o *Aggregator) {
+	a.tallies.Run.Merge(&o.tallies.Run)
+	for name, n := range o.tallies.Nodes {
+		a.tallies.Node(name).Merge(n)
+	}
+	a.unattributed += o.unattributed
+	if o.any {
+		if !a.any || o.first < a.first {
+			a.first = o.first
+		}
+		a.any, a.last = true, max(a.last, o.last)
+	}
+	for key, f := range o.failures {
+		mine := a.failures[key]
+		if mine == nil {
+			if len(a.failures) < maxPatterns {
+				if a.failures == nil {
+					a.failures = map[[2]string]*Failure{}
+				}
+				a.failures[key] = f
+			}
+			continue
+		}
+		mine.Count += f.Count
+		mine.Samples = more(mine.Samples, f.Samples)
+		mine.Traces = more(mine.Traces, f.Traces)
+	}
+	for name, s := range o.metrics {
+		mine := a.metrics[name]
+		if mine == nil {
+			if len(a.metrics) < maxMetrics {
+				if a.metrics == nil {
+					a.perRun, a.metrics = map[string]*runMetric{}, map[string]*metricSum{}
+				}
+				a.metrics[name] = s
+			}
+			continue
+		}
+		mine.weight += s.weight
+		mine.sum += s.sum
+		mine.min, mine.max = min(mine.min, s.min), max(mine.max, s.max)
+	}
+}
+
+// more adds to list what it lacks of other, up to the bound of samples.
+func more(list, other []string) []string {
+	for _, s := range other {
+		if len(list) < samples && !slices.Contains(list, s) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
 // Aggregate returns the figures so far. The Aggregator may go on.
 func (a *Aggregator) Aggregate() *Aggregate {
 	g := a.tallies.Aggregate()

@@ -19,6 +19,15 @@ func (h *Head) Counts() Counts {
 	return c
 }
 
+// Quarantine returns the report that the trace of h, at index i, was refused for
+// err. H may be what Verify returned of a block that it refused.
+func (h *Head) Quarantine(i int, err error) Quarantined {
+	if h.TraceID == (ID{}) {
+		return Quarantine(i, nil, err)
+	}
+	return Quarantine(i, &Trace{TraceID: h.TraceID}, err)
+}
+
 // Verifier reads block after block without building traces: several times
 // cheaper than a Decoder. Not safe for concurrent use; the zero value is ready.
 type Verifier struct {
@@ -172,10 +181,23 @@ func (d *scanner) pass(n int) {
 	d.b = b[i:]
 }
 
+// refs passes over n strings.
 func (d *scanner) refs(n int) {
-	for range n {
+	b, i, own := d.b, 0, uint64(len(d.ends))<<1
+	for ; n > 0; n-- {
+		if i < len(b) && b[i] < 0x80 {
+			if r := uint64(b[i]); r&1 == 0 && r <= own {
+				i++
+				continue
+			}
+		}
+		d.b = b[i:]
 		d.ref()
+		if b, i = d.b, 0; d.err != nil {
+			return
+		}
 	}
+	d.b = b[i:]
 }
 
 func (d *scanner) passBytes(n int) {
@@ -186,18 +208,39 @@ func (d *scanner) passBytes(n int) {
 	d.b = d.b[n:]
 }
 
+// passAttrs passes over the attributes of one record. Nearly all numbers in it
+// take one byte, so that case is read in place.
 func (d *scanner) passAttrs() {
-	for range d.count(minAttr) {
-		key := d.uint()
-		d.known(key >> 2)
-		switch Kind(key & 3) {
-		case KindString:
-			d.ref()
-		case KindInt, KindFloat:
-			d.uint()
-		case KindBool:
-			d.byte()
+	n := d.count(minAttr)
+	b, i, own := d.b, 0, uint64(len(d.ends))<<1
+	for ; n > 0; n-- {
+		if i+1 < len(b) && b[i] < 0x80 && b[i+1] < 0x80 {
+			key, value := uint64(b[i]), uint64(b[i+1])
+			known := key&4 == 0 && key>>2 <= own
+			if kind := Kind(key & 3); known && (kind != KindString || value&1 == 0 && value <= own) {
+				i += 2
+				continue
+			}
 		}
+		d.b = b[i:]
+		d.passAttr()
+		if b, i = d.b, 0; d.err != nil {
+			return
+		}
+	}
+	d.b = b[i:]
+}
+
+func (d *scanner) passAttr() {
+	key := d.uint()
+	d.known(key >> 2)
+	switch Kind(key & 3) {
+	case KindString:
+		d.ref()
+	case KindInt, KindFloat:
+		d.pass(1)
+	case KindBool:
+		d.byte()
 	}
 }
 

@@ -34,6 +34,7 @@ type Backend struct {
 	mu       sync.RWMutex // guards the fields below
 	rows     []row
 	bytes    int64
+	verify   backend.Verifier
 	sketches map[sketchKey]backend.Sketch
 	order    []sketchKey // of arrival, for eviction
 	batches  map[backend.ID]bool
@@ -42,8 +43,14 @@ type Backend struct {
 
 type row struct {
 	block []byte
-	head  backend.Trace // without spans, events and metrics
-	count backend.Counts
+	head  backend.Head
+}
+
+// selected reports whether m selects the row but for Node.
+func (r *row) selected(m *backend.Match) bool {
+	h := &r.head
+	return m.Head(&backend.Trace{TraceID: h.TraceID, RunID: h.RunID, Graph: h.Graph, Version: h.Version, RunKind: h.RunKind,
+		Start: h.Start, End: h.End, Status: h.Status})
 }
 
 type sketchKey struct {
@@ -95,22 +102,19 @@ func (b *Backend) Write(ctx context.Context, batch *backend.Batch) ([]backend.Qu
 	return b.WritePacked(ctx, backend.Pack(batch))
 }
 
-// WritePacked stores the blocks of a batch, each copied.
+// WritePacked stores a copy of the blocks of a batch.
 func (b *Backend) WritePacked(ctx context.Context, p *backend.Packed) ([]backend.Quarantined, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	rows, bad := read(p)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.batches[p.ID] {
+	known := b.batches[p.ID]
+	bad := b.add(p.Blocks, !known)
+	if known {
 		return bad, nil
 	}
 	b.remember(p.ID)
-	for _, r := range rows {
-		b.rows = append(b.rows, r)
-		b.bytes += r.size()
-	}
 	for i := range p.Sketches {
 		b.keep(&p.Sketches[i])
 	}
@@ -118,26 +122,34 @@ func (b *Backend) WritePacked(ctx context.Context, p *backend.Packed) ([]backend
 	return bad, nil
 }
 
-// read verifies the blocks of p and copies the good ones.
-func read(p *backend.Packed) (rows []row, bad []backend.Quarantined) {
-	var d backend.Decoder
-	for i, block := range p.Blocks {
-		t, err := d.Decode(block)
-		if err == nil {
-			err = t.Check()
-		}
+// add verifies blocks and, if fresh, keeps a copy of the good ones.
+func (b *Backend) add(blocks [][]byte, fresh bool) (bad []backend.Quarantined) {
+	size := 0
+	for _, block := range blocks {
+		size += len(block)
+	}
+	var all []byte // one piece of memory a batch
+	if fresh {
+		all = make([]byte, 0, size)
+	}
+	for i, block := range blocks {
+		h, err := b.verify.Verify(block)
 		if err != nil {
-			bad = append(bad, backend.Quarantine(i, t, err))
+			bad = append(bad, h.Quarantine(i, err))
 			continue
 		}
-		r := row{block: bytes.Clone(block), head: *t, count: t.Counts()}
-		r.head.Spans, r.head.Events, r.head.Metrics, r.head.Attrs, r.head.Resource = nil, nil, nil, nil, nil
-		rows = append(rows, r)
+		if fresh {
+			from := len(all)
+			all = append(all, block...)
+			r := row{block: all[from:len(all):len(all)], head: h}
+			b.rows = append(b.rows, r)
+			b.bytes += r.size()
+		}
 	}
-	return rows, bad
+	return bad
 }
 
-func (r *row) size() int64 { return int64(len(r.block)) + 400 }
+func (r *row) size() int64 { return int64(len(r.block)) + 250 }
 
 func (b *Backend) remember(id backend.ID) {
 	if len(b.ids) == rememberIDs {
@@ -170,7 +182,8 @@ func (b *Backend) evict() {
 	for ; b.bytes > b.max && n < len(b.rows); n++ {
 		b.bytes -= b.rows[n].size()
 	}
-	b.rows = slices.Delete(b.rows, 0, n)
+	clear(b.rows[:n])
+	b.rows = b.rows[n:] // append moves what is left to new memory now and then
 	n = 0
 	for ; b.bytes > b.max && n < len(b.order); n++ {
 		b.bytes -= int64(len(b.sketches[b.order[n]].Data)) + 200
@@ -199,38 +212,45 @@ func (b *Backend) snapshot() []row {
 	return slices.Clone(b.rows)
 }
 
+// scan calls each with every selected trace as decode returns it, until it
+// returns false.
+func (b *Backend) scan(ctx context.Context, f backend.Filter, decode func([]byte) (*backend.Trace, error), each func(*backend.Trace) bool) error {
+	m, err := f.Match()
+	if err != nil {
+		return err
+	}
+	rows := b.snapshot()
+	if f.Newest {
+		slices.Reverse(rows)
+	}
+	page := f.Page()
+	for i := range rows {
+		if !rows[i].selected(m) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		t, err := decode(rows[i].block)
+		if err != nil {
+			return err
+		}
+		if m.Node != "" && !m.Trace(t) || !page.Take() {
+			continue
+		}
+		if !each(t) || page.Full() {
+			return nil
+		}
+	}
+	return nil
+}
+
 // Traces yields the selected traces; see backend.Querier.
 func (b *Backend) Traces(ctx context.Context, f backend.Filter) iter.Seq2[*backend.Trace, error] {
 	return func(yield func(*backend.Trace, error) bool) {
-		m, err := f.Match()
+		err := b.scan(ctx, f, backend.DecodeTrace, func(t *backend.Trace) bool { return yield(t, nil) })
 		if err != nil {
 			yield(nil, err)
-			return
-		}
-		rows := b.snapshot()
-		if f.Newest {
-			slices.Reverse(rows)
-		}
-		page := f.Page()
-		for i := range rows {
-			if !m.Head(&rows[i].head) {
-				continue
-			}
-			if err := ctx.Err(); err != nil {
-				yield(nil, err)
-				return
-			}
-			t, err := backend.DecodeTrace(rows[i].block)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if !m.Trace(t) || !page.Take() {
-				continue
-			}
-			if !yield(t, nil) || page.Full() {
-				return
-			}
 		}
 	}
 }
@@ -266,7 +286,12 @@ func (b *Backend) Sketches(ctx context.Context, f backend.Filter) iter.Seq2[*bac
 
 // Aggregate sums the selected traces up.
 func (b *Backend) Aggregate(ctx context.Context, f backend.Filter) (*backend.Aggregate, error) {
-	return backend.AggregateTraces(b.Traces(ctx, f))
+	var s backend.Scanner
+	var a backend.Aggregator
+	if err := b.scan(ctx, f, s.Scan, func(t *backend.Trace) bool { a.Add(t); return true }); err != nil {
+		return nil, err
+	}
+	return a.Aggregate(), nil
 }
 
 // Count returns how much is held.
@@ -275,7 +300,7 @@ func (b *Backend) Count(context.Context) (backend.Counts, error) {
 	defer b.mu.RUnlock()
 	c := backend.Counts{Sketches: int64(len(b.sketches)), Bytes: b.bytes}
 	for i := range b.rows {
-		c.Add(b.rows[i].count)
+		c.Add(b.rows[i].head.Counts())
 	}
 	return c, nil
 }

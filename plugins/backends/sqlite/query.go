@@ -35,29 +35,58 @@ func (b *Backend) reader(ctx context.Context, op string, f func(*sq.Conn) error)
 	return nil
 }
 
-// selected returns the ids of the traces m selects but for Node, in order. When
-// no Node is asked for they are one page already.
-func (b *Backend) selected(ctx context.Context, m *backend.Match) (ids []int64, err error) {
-	var where []string
-	var args []any
-	and := func(on bool, cond string, values ...any) {
-		if on {
-			where, args = append(where, cond), append(args, values...)
+// condition is a WHERE clause and what to bind to it.
+type condition struct {
+	where []string
+	args  []any // string, int64 or []byte
+}
+
+func (c *condition) and(on bool, cond string, values ...any) {
+	if on {
+		c.where, c.args = append(c.where, cond), append(c.args, values...)
+	}
+}
+
+// String returns the clause, empty when everything is selected.
+func (c *condition) String() string {
+	if len(c.where) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(c.where, " AND ")
+}
+
+func (c *condition) bind(s *sq.Stmt) {
+	for i, v := range c.args {
+		switch v := v.(type) {
+		case string:
+			s.BindText(i+1, v)
+		case int64:
+			s.BindInt64(i+1, v)
+		case []byte:
+			s.BindBytes(i+1, v)
 		}
 	}
-	and(m.Graph != "", "graph = ?", m.Graph)
-	and(m.Version != "", "version = ?", m.Version)
-	and(m.RunKind != "", "run_kind = ?", m.RunKind)
-	and(m.ID != backend.ID{}, "id IN (SELECT id FROM traces WHERE trace_id = ? UNION SELECT id FROM traces WHERE run_id = ?)", m.ID[:], m.ID[:])
-	and(m.Filter.Status != "", "status = ?", int64(m.Status))
-	and(m.From != 0, "start >= ?", m.From)
-	and(m.To != 0, "start < ?", m.To)
-	and(m.MinNanos > 0, "end - start >= ?", m.MinNanos)
-	query := "SELECT id FROM traces"
-	if len(where) > 0 {
-		query += " WHERE " + strings.Join(where, " AND ")
-	}
-	query += " ORDER BY id"
+}
+
+// conditions returns what m asks of the columns: all but Node.
+func conditions(m *backend.Match) *condition {
+	c := &condition{}
+	c.and(m.Graph != "", "graph = ?", m.Graph)
+	c.and(m.Version != "", "version = ?", m.Version)
+	c.and(m.RunKind != "", "run_kind = ?", m.RunKind)
+	c.and(m.ID != backend.ID{}, "id IN (SELECT id FROM traces WHERE trace_id = ? UNION SELECT id FROM traces WHERE run_id = ?)", m.ID[:], m.ID[:])
+	c.and(m.Filter.Status != "", "status = ?", int64(m.Status))
+	c.and(m.From != 0, "start >= ?", m.From)
+	c.and(m.To != 0, "start < ?", m.To)
+	c.and(m.MinNanos > 0, "end - start >= ?", m.MinNanos)
+	return c
+}
+
+// selection returns the statement for the ids of the traces m selects but for
+// Node, in order. When no Node is asked for they are one page already.
+func selection(m *backend.Match) (string, *condition) {
+	c := conditions(m)
+	query := "SELECT id FROM traces" + c.String() + " ORDER BY id"
 	if m.Newest {
 		query += " DESC"
 	}
@@ -67,24 +96,21 @@ func (b *Backend) selected(ctx context.Context, m *backend.Match) (ids []int64, 
 			limit = int64(m.Limit)
 		}
 		query += " LIMIT ? OFFSET ?"
-		args = append(args, limit, int64(m.Offset))
+		c.args = append(c.args, limit, int64(m.Offset))
 	}
+	return query, c
+}
+
+// selected returns the ids of selection.
+func (b *Backend) selected(ctx context.Context, m *backend.Match) (ids []int64, err error) {
+	query, cond := selection(m)
 	err = b.reader(ctx, "query", func(c *sq.Conn) error {
 		s, err := c.Prepare(query)
 		if err != nil {
 			return err
 		}
 		defer s.Reset()
-		for i, v := range args {
-			switch v := v.(type) {
-			case string:
-				s.BindText(i+1, v)
-			case int64:
-				s.BindInt64(i+1, v)
-			case []byte:
-				s.BindBytes(i+1, v)
-			}
-		}
+		cond.bind(s)
 		for {
 			ok, err := s.Step()
 			if err != nil || !ok {
@@ -96,23 +122,18 @@ func (b *Backend) selected(ctx context.Context, m *backend.Match) (ids []int64, 
 	return ids, err
 }
 
-// scan calls each with every selected trace, decoded into memory that is used
-// again for the next, until it returns false.
-func (b *Backend) scan(ctx context.Context, f backend.Filter, each func(*backend.Trace) bool) error {
-	m, err := f.Match()
-	if err != nil {
-		return err
-	}
+// scan calls each with every selected trace as decode returns it, in memory that
+// is used again for the next, until it returns false.
+func (b *Backend) scan(ctx context.Context, m *backend.Match, decode func([]byte) (*backend.Trace, error), each func(*backend.Trace) bool) error {
 	ids, err := b.selected(ctx, m)
 	if err != nil {
 		return err
 	}
-	page := f.Page()
+	page := m.Page()
 	if m.Node == "" {
 		page = backend.Filter{}.Page() // the statement paged already
 	}
 	var (
-		d      backend.Decoder
 		blocks []byte
 		ends   []int
 	)
@@ -124,7 +145,7 @@ func (b *Backend) scan(ctx context.Context, f backend.Filter, each func(*backend
 		}
 		from := 0
 		for _, end := range ends {
-			t, err := d.Decode(blocks[from:end])
+			t, err := decode(blocks[from:end])
 			if err != nil {
 				return fault.Wrap("", b.path, err, "read a trace")
 			}
@@ -170,20 +191,15 @@ func (b *Backend) blocks(ctx context.Context, ids []int64, buf *[]byte, ends *[]
 // Traces yields the selected traces; see backend.Querier.
 func (b *Backend) Traces(ctx context.Context, f backend.Filter) iter.Seq2[*backend.Trace, error] {
 	return func(yield func(*backend.Trace, error) bool) {
-		err := b.scan(ctx, f, func(t *backend.Trace) bool { return yield(t.Clone(), nil) })
+		var d backend.Decoder
+		m, err := f.Match()
+		if err == nil {
+			err = b.scan(ctx, m, d.Decode, func(t *backend.Trace) bool { return yield(t.Clone(), nil) })
+		}
 		if err != nil {
 			yield(nil, err)
 		}
 	}
-}
-
-// Aggregate sums the selected traces up.
-func (b *Backend) Aggregate(ctx context.Context, f backend.Filter) (*backend.Aggregate, error) {
-	var a backend.Aggregator
-	if err := b.scan(ctx, f, func(t *backend.Trace) bool { a.Add(t); return true }); err != nil {
-		return nil, err
-	}
-	return a.Aggregate(), nil
 }
 
 // Sketches yields the selected rows of statistics, by graph, version and hour.

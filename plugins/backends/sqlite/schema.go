@@ -17,7 +17,8 @@ import (
 
 const (
 	applicationID = 0x53504b54 // "SPKT"
-	schemaVersion = 1
+	schemaVersion = 2          // 1 was never released
+	pageSize      = 8192
 	checkTime     = 5 * time.Second
 	sentinel      = "spark telemetry\n" // content of the lock file once the schema exists
 )
@@ -34,6 +35,7 @@ CREATE TABLE traces (
 	block BLOB NOT NULL
 );
 CREATE INDEX traces_by_version ON traces (graph, version, start);
+CREATE INDEX traces_by_start ON traces (start);
 CREATE INDEX traces_by_trace ON traces (trace_id);
 CREATE INDEX traces_by_run ON traces (run_id) WHERE run_id IS NOT NULL;
 CREATE TABLE sketches (
@@ -154,6 +156,9 @@ func (b *Backend) prepare() error {
 	case app == applicationID && version == schemaVersion:
 	case app == 0 && version == 0 && tables == 0:
 		return b.create()
+	case app == applicationID:
+		return fault.New(fault.Invalid, b.path, "it has schema %d of a development version", version).
+			WithHint("move the file away with its -wal, -shm and .lock")
 	default:
 		return fault.New(fault.Invalid, b.path, "it is a database of something else (application id %#x)", app).
 			WithHint("choose another db_path")
@@ -167,7 +172,7 @@ func (b *Backend) prepare() error {
 // modes are set on every start. A commit is a write to the log without a sync:
 // Flush syncs.
 func (b *Backend) modes() error {
-	for _, p := range []string{"synchronous = NORMAL", "wal_autocheckpoint = 2000", "cache_size = -16000",
+	for _, p := range []string{"synchronous = NORMAL", "wal_autocheckpoint = 1000", "cache_size = -16000",
 		fmt.Sprint("journal_size_limit = ", walLimit)} {
 		if err := sqlitex.ExecuteTransient(b.conn, "PRAGMA "+p, nil); err != nil {
 			return err
@@ -177,8 +182,10 @@ func (b *Backend) modes() error {
 }
 
 func (b *Backend) create() error {
-	if err := sqlitex.ExecuteTransient(b.conn, "PRAGMA journal_mode = WAL", nil); err != nil {
-		return err
+	for _, p := range []string{fmt.Sprint("page_size = ", pageSize), "auto_vacuum = INCREMENTAL", "journal_mode = WAL"} {
+		if err := sqlitex.ExecuteTransient(b.conn, "PRAGMA "+p, nil); err != nil {
+			return err
+		}
 	}
 	if err := b.modes(); err != nil {
 		return err

@@ -1,5 +1,5 @@
 // Package sqlite is a telemetry backend in one SQLite file: one packed row a run,
-// two indexes, the statistics rows and the ids of the batches written.
+// four indexes, the statistics rows and the ids of the batches written.
 //
 // A batch is one transaction. What Write acknowledged survives the end of the
 // process, also by kill -9; what Flush acknowledged survives the loss of power.
@@ -25,11 +25,13 @@ type Config struct {
 }
 
 const (
-	readers     = 4               // connections for queries
-	busyTimeout = 5 * time.Second // for the file being busy
-	keepBatches = 24 * time.Hour  // batch ids are recognised for at least so long
-	pruneChunk  = 500             // rows removed in one transaction
-	walLimit    = 64 << 20        // bytes of the -wal file left after a checkpoint
+	readers      = 4               // connections for queries
+	busyTimeout  = 5 * time.Second // for the file being busy
+	keepBatches  = 24 * time.Hour  // batch ids are recognised for at least so long
+	pruneChunk   = 500             // rows removed in one transaction
+	shrinkPages  = 256             // given back in one transaction
+	reservePages = 128             // free pages that stay
+	walLimit     = 64 << 20        // bytes of the -wal file left after a checkpoint
 )
 
 // Backend is an open file. Safe for concurrent use.
@@ -38,9 +40,12 @@ type Backend struct {
 	lock *lock
 	pool *sqlitex.Pool // of readers
 
-	mu   sync.Mutex // guards the fields below
+	verifying sync.Mutex // guards the fields below; taken before mu
+	verify    backend.Verifier
+	heads     []backend.Head // of the batch
+
+	mu   sync.Mutex // guards the field below
 	conn *sq.Conn   // the only writer; nil after Close
-	d    backend.Decoder
 }
 
 var (

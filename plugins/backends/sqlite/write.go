@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	sq "zombiezen.com/go/sqlite"
@@ -15,47 +16,51 @@ func (b *Backend) Write(ctx context.Context, batch *backend.Batch) ([]backend.Qu
 	return b.WritePacked(ctx, backend.Pack(batch))
 }
 
-// WritePacked stores a batch in one transaction. Blocks that do not decode are
+// WritePacked stores a batch in one transaction. Blocks that do not verify are
 // quarantined.
 func (b *Backend) WritePacked(ctx context.Context, p *backend.Packed) (bad []backend.Quarantined, err error) {
-	err = b.with(ctx, "write", func(c *sq.Conn) (err error) {
-		end, err := sqlitex.ImmediateTransaction(c)
+	b.verifying.Lock()
+	defer b.verifying.Unlock()
+	b.heads = b.heads[:0]
+	for i, block := range p.Blocks {
+		h, err := b.verify.Verify(block)
 		if err != nil {
+			bad = append(bad, h.Quarantine(i, err))
+		}
+		b.heads = append(b.heads, h)
+	}
+	return bad, b.with(ctx, "write", func(c *sq.Conn) error { return b.store(c, p, bad) })
+}
+
+// store writes what of p is not bad, unless it was written before.
+func (b *Backend) store(c *sq.Conn, p *backend.Packed, bad []backend.Quarantined) (err error) {
+	end, err := sqlitex.ImmediateTransaction(c)
+	if err != nil {
+		return err
+	}
+	defer end(&err)
+	fresh, err := b.claim(c, p.ID)
+	if err != nil || !fresh {
+		return err
+	}
+	var sum backend.Counts
+	s := c.Prep(insertTrace)
+	for i, block := range p.Blocks {
+		if len(bad) > 0 && bad[0].Index == i {
+			bad = bad[1:]
+			continue
+		}
+		if err := insert(s, &b.heads[i], block); err != nil {
 			return err
 		}
-		defer end(&err)
-		fresh, err := b.claim(c, p.ID)
-		if err != nil {
+		sum.Add(b.heads[i].Counts())
+	}
+	for i := range p.Sketches {
+		if err := upsert(c, &p.Sketches[i]); err != nil {
 			return err
 		}
-		var sum backend.Counts
-		for i, block := range p.Blocks {
-			t, err := b.d.Decode(block)
-			if err == nil {
-				err = t.Check()
-			}
-			if err != nil {
-				bad = append(bad, backend.Quarantine(i, t, err))
-				continue
-			}
-			if fresh {
-				if err := insert(c, t, block); err != nil {
-					return err
-				}
-				sum.Add(t.Counts())
-			}
-		}
-		if !fresh {
-			return nil
-		}
-		for i := range p.Sketches {
-			if err := upsert(c, &p.Sketches[i]); err != nil {
-				return err
-			}
-		}
-		return total(c, sum, 1)
-	})
-	return bad, err
+	}
+	return total(c, sum, 1)
 }
 
 // claim notes the batch id and reports whether it is new.
@@ -67,36 +72,35 @@ func (b *Backend) claim(c *sq.Conn, id backend.ID) (bool, error) {
 	return c.Changes() == 1, err
 }
 
-// run executes a statement that returns no rows and makes it ready for reuse.
+// run executes a statement that returns no rows and makes it ready for reuse:
+// every parameter is bound anew before the next time.
 func run(s *sq.Stmt) error {
 	_, err := s.Step()
 	if e := s.Reset(); err == nil {
 		err = e
 	}
-	if e := s.ClearBindings(); err == nil {
-		err = e
-	}
 	return err
 }
 
-func insert(c *sq.Conn, t *backend.Trace, block []byte) error {
-	s := c.Prep(`INSERT INTO traces (graph, version, run_kind, trace_id, run_id, start, end, status, spans, events, metrics, block)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-	s.BindText(1, t.Graph)
-	s.BindText(2, t.Version)
-	s.BindText(3, t.RunKind)
-	s.BindBytes(4, t.TraceID[:])
-	if t.RunID == t.TraceID {
+const insertTrace = `INSERT INTO traces (graph, version, run_kind, trace_id, run_id, start, end, status, spans, events, metrics, block)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+func insert(s *sq.Stmt, h *backend.Head, block []byte) error {
+	s.BindText(1, h.Graph)
+	s.BindText(2, h.Version)
+	s.BindText(3, h.RunKind)
+	s.BindBytes(4, h.TraceID[:])
+	if h.RunID == h.TraceID {
 		s.BindNull(5)
 	} else {
-		s.BindBytes(5, t.RunID[:])
+		s.BindBytes(5, h.RunID[:])
 	}
-	s.BindInt64(6, t.Start)
-	s.BindInt64(7, t.End)
-	s.BindInt64(8, int64(t.Status))
-	s.BindInt64(9, int64(len(t.Spans)))
-	s.BindInt64(10, int64(t.EventCount()))
-	s.BindInt64(11, int64(t.MetricCount()))
+	s.BindInt64(6, h.Start)
+	s.BindInt64(7, h.End)
+	s.BindInt64(8, int64(h.Status))
+	s.BindInt64(9, int64(h.Spans))
+	s.BindInt64(10, int64(h.Events))
+	s.BindInt64(11, int64(h.Metrics))
 	s.BindBytes(12, block)
 	return run(s)
 }
@@ -126,8 +130,8 @@ func total(c *sq.Conn, sum backend.Counts, n int64) error {
 }
 
 // Prune removes traces and statistics that ended before t, in short
-// transactions so that writes go on. The file keeps its size: its free pages are
-// used again.
+// transactions so that writes go on, and gives free pages beyond a reserve back to
+// the disk.
 func (b *Backend) Prune(ctx context.Context, t time.Time) (int64, error) {
 	removed := int64(0)
 	versions, err := b.versions(ctx)
@@ -146,7 +150,7 @@ func (b *Backend) Prune(ctx context.Context, t time.Time) (int64, error) {
 			}
 		}
 	}
-	return removed, b.with(ctx, "prune", func(c *sq.Conn) error {
+	err = b.with(ctx, "prune", func(c *sq.Conn) error {
 		s := c.Prep("DELETE FROM sketches WHERE (hour + 1) * 3600 * 1000000000 <= ?")
 		s.BindInt64(1, t.UnixNano())
 		if err := run(s); err != nil {
@@ -156,6 +160,36 @@ func (b *Backend) Prune(ctx context.Context, t time.Time) (int64, error) {
 		s.BindInt64(1, time.Now().Add(-keepBatches).Unix())
 		return run(s)
 	})
+	if err != nil {
+		return removed, err
+	}
+	return removed, b.shrink(ctx)
+}
+
+// shrink returns free pages to the disk, in short transactions, until the reserve
+// is left that the next hours will use.
+func (b *Backend) shrink(ctx context.Context) error {
+	for more := true; more; {
+		err := b.with(ctx, "shrink", func(c *sq.Conn) error {
+			pages, err := pragma(c, "page_count")
+			if err != nil {
+				return err
+			}
+			free, err := pragma(c, "freelist_count")
+			if err != nil {
+				return err
+			}
+			extra := free - max(reservePages, (pages-free)/8)
+			if more = extra > 0; !more {
+				return nil
+			}
+			return sqlitex.ExecuteTransient(c, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", min(extra, shrinkPages)), nil)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // versions returns every pair of graph and version, stepping from one to the
