@@ -8,7 +8,7 @@ WASM := plugins/nodes/wasm/stock.wasm
 # What the node modules are made of.
 GUEST := $(shell find sdk/node sdk/fault plugins/nodes -name '*.go' ! -name '*_test.go' -o -name '*.json' ! -path '*/testdata/*')
 
-.PHONY: build demo demo-check test check generate bench simulate fuzz race clean help
+.PHONY: build demo demo-check test postgres check generate bench simulate fuzz race clean help
 
 build: $(WASM) ## build bin/spark, with the stock node modules embedded
 	@$(GO) build -ldflags "-s -w" -o $(SPARK) ./hostd/cmd/spark
@@ -22,8 +22,15 @@ demo: build ## run the whole loop on the documentation of the Go standard librar
 demo-check: build ## the demo as CI runs it: no request may fail or be mixed
 	@$(SPARK) demo --check
 
-test: $(WASM) ## run every test
+test: $(WASM) postgres ## run every test
 	@$(GO) test ./...
+
+# The tests run a private PostgreSQL server of their own.
+postgres:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing Debian's postgresql for the tests" && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } || \
+	{ echo "the tests need PostgreSQL: install it, on Debian with: apt-get install postgresql"; exit 1; }
 
 check: $(WASM) ## formatting, vet, staticcheck, generated code, tidy modules
 	@files=$$(git ls-files '*.go' | xargs gofmt -l); [ -z "$$files" ] || { echo "gofmt wants:"; echo "$$files"; exit 1; }

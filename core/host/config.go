@@ -67,7 +67,7 @@ type Nodes struct {
 }
 
 // builtinBackends are the backends that the spark program serves as plugins.
-var builtinBackends = []string{"memory", "sqlite"}
+var builtinBackends = []string{"memory", "otlp", "postgres", "sqlite"}
 
 // complete returns c with its defaults, or every finding.
 func (c Config) complete() (Config, error) {

@@ -17,22 +17,24 @@ import (
 	"github.com/sparkrsi/spark/core/run"
 	"github.com/sparkrsi/spark/core/telemetry"
 	"github.com/sparkrsi/spark/plugins/backends/memory"
+	"github.com/sparkrsi/spark/plugins/backends/postgres"
 	"github.com/sparkrsi/spark/plugins/backends/sqlite"
 	"github.com/sparkrsi/spark/plugins/nodes"
 	"github.com/sparkrsi/spark/sdk/backend"
 	"github.com/sparkrsi/spark/sdk/fault"
+	testpg "github.com/sparkrsi/spark/testkit/postgres"
 )
 
 // TestMain lets the test binary be the plugin process that a host starts.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == "plugin" && os.Args[2] == "serve" {
-		if err := sqlite.Serve(); err != nil {
+		if err := map[string]func() error{"sqlite": sqlite.Serve, "postgres": postgres.Serve}[os.Args[3]](); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		return
 	}
-	os.Exit(m.Run())
+	testpg.Main(m)
 }
 
 func stock(t testing.TB) [][]byte {
@@ -451,5 +453,27 @@ func TestClosedHost(t *testing.T) {
 	}
 	if _, err := h.Apply(t.Context(), doc("2.0.0")); !fault.Is(err, fault.Unavailable) {
 		t.Fatal(err)
+	}
+}
+
+// TestTelemetryInPostgreSQL records runs in a real server, through the plugin.
+func TestTelemetryInPostgreSQL(t *testing.T) {
+	server := testpg.Start(t)
+	p := telemetry.Defaults()
+	p.Backend, p.ConnectionString = "postgres", telemetry.Secret(server.URL())
+	h := open(t, t.TempDir(), Config{Telemetry: map[string]telemetry.Config{"default": p}})
+	apply(t, h, doc("1.0.0"))
+	for range 5 {
+		if _, err := h.Run(t.Context(), Request{Graph: "greet", Input: json.RawMessage(`{"name":"x"}`)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q, err := h.Query(t.Context(), "greet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	agg, err := q.Aggregate(t.Context(), backend.Filter{Graph: "greet"})
+	if err != nil || agg.Runs.Count != 5 || len(agg.Nodes) != 3 {
+		t.Fatalf("%+v %v", agg, err)
 	}
 }

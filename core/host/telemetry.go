@@ -76,7 +76,8 @@ func (h *Host) openProfile(ctx context.Context, p *profile) error {
 		}
 	}
 	p.info = backend.Describe(p.writer)
-	rec, err := telemetry.New(cfg, p.writer, telemetry.Options{Environment: h.cfg.Environment, Logger: h.log})
+	rec, err := telemetry.New(cfg, p.writer, telemetry.Options{Environment: h.cfg.Environment, Logger: h.log,
+		SpoolDir: filepath.Join(h.cfg.DataDir, "spool", p.name)})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/sparkrsi/spark/hostd/cli"
 	"github.com/sparkrsi/spark/plugins/backends/memory"
+	"github.com/sparkrsi/spark/plugins/backends/otlp"
+	"github.com/sparkrsi/spark/plugins/backends/postgres"
 	"github.com/sparkrsi/spark/plugins/backends/sqlite"
 	"github.com/sparkrsi/spark/plugins/models/replay"
 	"github.com/sparkrsi/spark/plugins/nodes"
@@ -23,6 +25,9 @@ func main() {
 	os.Exit(cli.Main(cli.Config{
 		Version: version,
 		Stock:   nodes.Stock,
-		Plugins: map[string]func() error{"memory": memory.Serve, "sqlite": sqlite.Serve, "replay": replay.Serve},
+		Plugins: map[string]func() error{
+			"memory": memory.Serve, "sqlite": sqlite.Serve, "postgres": postgres.Serve, "otlp": otlp.Serve,
+			"replay": replay.Serve,
+		},
 	}, os.Args[1:]))
 }
