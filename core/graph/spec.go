@@ -1,7 +1,7 @@
 // Package graph is the document a workflow is written in: its types, a strict
 // decoder with line numbers, validation that reports every finding, conditions
-// and mappings, the plan an engine executes, differences and changes, and the
-// digest that identifies a version. It does no I/O.
+// and mappings, the plan an engine executes, differences, changes and drawings,
+// and the digest that identifies a version. It does no I/O.
 //
 // Start with Decode, then Validate and Compile.
 package graph
