@@ -65,7 +65,7 @@ func classify(ctx context.Context, err error) (kind fault.Kind, hint string) {
 	case connecting(err):
 		return fault.Unavailable, "see that the server runs and that host, port and sslmode are right"
 	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		return fault.Timeout, ""
+		return fault.Timeout, "raise connect_timeout or statement_timeout, or see what keeps the server busy"
 	case strings.Contains(err.Error(), "closed pool"):
 		return fault.Unavailable, ""
 	case lost(err):
