@@ -186,12 +186,31 @@ func TestThroughFiltersAndRedacts(t *testing.T) {
 			}
 		}
 	}
-	info := backend.Describe(w)
-	if info.Name != "memory" || info.Capabilities.Queryable || info.Capabilities.Retention || !info.Capabilities.Idempotent {
-		t.Errorf("%+v", info)
+	if q, err := backend.AsQuerier(w); err != nil || len(read(t, q)) != 10 {
+		t.Errorf("asked through the graph: %v", err)
 	}
+	p, err := backend.AsRetention(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := p.Prune(t.Context(), backendtest.Begin.AddDate(1, 0, 0)); err != nil || n != 10 {
+		t.Errorf("pruned %d, %v", n, err)
+	}
+}
+
+// only is a backend that cannot be asked.
+type only struct{ backend.Writer }
+
+func TestThroughCanWhatTheBackendCan(t *testing.T) {
+	w := batchjson.Through(only{store(t)}, collector(func(map[string]any) {}))
 	if _, err := backend.AsQuerier(w); !fault.Is(err, fault.Denied) {
 		t.Error(err)
+	}
+	if _, err := backend.AsRetention(w); !fault.Is(err, fault.Denied) {
+		t.Error(err)
+	}
+	if info := backend.Describe(batchjson.Through(store(t), nil)); info != memory.Info {
+		t.Errorf("%+v", info)
 	}
 }
 

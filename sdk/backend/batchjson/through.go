@@ -19,22 +19,26 @@ type Graph func(ctx context.Context, input []byte) ([]byte, error)
 // a Rejected fault, so that the batch is not sent again for ever. Traces that w
 // quarantines are reported by their place in the input, found by trace and run id,
 // those the graph made itself at the first. Traces the graph left out are not
-// reported: that is its purpose. Flush and Close are those of w. The writer can
-// only write: ask w the questions.
-func Through(w backend.Writer, run Graph) backend.Writer { return &through{Writer: w, run: run} }
+// reported: that is its purpose. All else, questions included, goes to w directly,
+// and what w can do, the writer can.
+func Through(w backend.Writer, run Graph) backend.Writer {
+	x := &through{Writer: w, run: run}
+	x.Querier, _ = w.(backend.Querier)
+	x.Retention, _ = w.(backend.Retention)
+	return x
+}
 
+// through has a nil Querier or Retention where the backend has none; what it
+// describes keeps others from calling them.
 type through struct {
 	backend.Writer
+	backend.Querier
+	backend.Retention
 	run Graph
 }
 
-// Describe returns what the backend says of itself, without what is asked of it
-// directly.
-func (x *through) Describe() backend.Info {
-	info := backend.Describe(x.Writer)
-	info.Capabilities.Queryable, info.Capabilities.Retention = false, false
-	return info
-}
+// Describe returns what the backend says of itself.
+func (x *through) Describe() backend.Info { return backend.Describe(x.Writer) }
 
 // Write sends b through the graph; see Through.
 func (x *through) Write(ctx context.Context, b *backend.Batch) ([]backend.Quarantined, error) {
