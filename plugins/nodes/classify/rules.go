@@ -26,6 +26,7 @@ type rules struct {
 	labels  []string
 	list    []rule
 	phrases map[string][]phrase // by their first word
+	begins  [256]bool           // bytes that a first word begins with
 
 	hit  []bool // one for each rule, for the text matched last
 	cut  words.Cutter
@@ -113,6 +114,7 @@ func (r *rules) phrase(text []byte, i int) bool {
 		rest += " " + string(w)
 	}
 	if first != "" {
+		r.begins[first[0]] = true
 		r.phrases[first] = append(r.phrases[first], phrase{rest, i})
 	}
 	return first != ""
@@ -128,6 +130,10 @@ func (r *rules) match(text []byte) {
 	}
 	from := 0
 	for _, end := range r.ends {
+		if !r.begins[r.line[from+1]] {
+			from = end
+			continue
+		}
 		for _, p := range r.phrases[string(r.line[from+1:end])] {
 			rest := r.line[end:]
 			if len(rest) >= len(p.rest) && string(rest[:len(p.rest)]) == p.rest && (len(rest) == len(p.rest) || rest[len(p.rest)] == ' ') {

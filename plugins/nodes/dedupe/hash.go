@@ -81,7 +81,7 @@ func (s *shingler) near(v node.Value, threshold float64) bool {
 	}
 	s.words = s.words[:0]
 	for w := range s.cut.Runs(s.text) {
-		s.words = append(s.words, mix(offset, w))
+		s.words = append(s.words, words.Hash(w))
 	}
 	from := len(s.all)
 	for i := range s.words {

@@ -41,20 +41,28 @@ func Equal(a, b node.Value) bool {
 	if a.Kind() != b.Kind() {
 		return false
 	}
+	if bytes.Equal(a.Raw(), b.Raw()) {
+		return true
+	}
 	switch a.Kind() {
 	case node.Number:
 		x, ok := a.Float()
 		y, ok2 := b.Float()
-		return bytes.Equal(a.Raw(), b.Raw()) || ok && ok2 && x == y
+		return ok && ok2 && x == y
 	case node.String:
 		return bytes.Equal(a.Text(), b.Text())
 	case node.Array:
 		if a.Len() != b.Len() {
 			return false
 		}
+		var buf [16]node.Value
+		items := buf[:0]
+		for x := range b.Items() {
+			items = append(items, x)
+		}
 		i := 0
 		for x := range a.Items() {
-			if !Equal(x, b.At(i)) {
+			if !Equal(x, items[i]) {
 				return false
 			}
 			i++
@@ -63,12 +71,29 @@ func Equal(a, b node.Value) bool {
 		if a.Len() != b.Len() {
 			return false
 		}
+		// Most objects that are equal have their members in the same order.
+		var keys, members [16]node.Value
+		n := 0
+		for k, x := range b.Fields() {
+			if n < len(keys) {
+				keys[n], members[n] = k, x
+			}
+			n++
+		}
+		i := 0
 		for k, x := range a.Fields() {
-			if !Equal(x, b.Get(k.Str())) {
+			var y node.Value
+			if i < min(n, len(keys)) && bytes.Equal(k.Raw(), keys[i].Raw()) {
+				y = members[i]
+			} else {
+				y = b.Get(string(k.Text()))
+			}
+			if !Equal(x, y) {
 				return false
 			}
+			i++
 		}
-	default:
+	default: // missing, null, true, false
 		return bytes.Equal(a.Raw(), b.Raw())
 	}
 	return true

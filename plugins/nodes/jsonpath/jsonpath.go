@@ -69,12 +69,21 @@ func leaves(got, want node.Value) (right, total int) {
 	switch want.Kind() {
 	case node.Object:
 		for k, x := range want.Fields() {
-			add(leaves(got.Get(k.Str()), x))
+			add(leaves(got.Get(string(k.Text())), x))
 		}
 	case node.Array:
+		var buf [16]node.Value
+		items := buf[:0]
+		for x := range got.Items() {
+			items = append(items, x)
+		}
 		i := 0
 		for x := range want.Items() {
-			add(leaves(got.At(i), x))
+			y := node.Value{}
+			if i < len(items) {
+				y = items[i]
+			}
+			add(leaves(y, x))
 			i++
 		}
 	}

@@ -3,7 +3,6 @@
 package overlap
 
 import (
-	"bytes"
 	"math"
 	"slices"
 
@@ -20,13 +19,7 @@ type scorer struct {
 	stop      bool
 	cut       words.Cutter
 	text      []byte
-	got, want bag
-}
-
-// bag is the words of a text, sorted, in memory of its own.
-type bag struct {
-	buf  []byte
-	list [][]byte
+	got, want []uint64 // hashes of words, sorted
 }
 
 // New returns a node that turns {expected, output} into {score, comment}. The
@@ -54,11 +47,11 @@ func (s *scorer) Process(in []byte, out *node.Writer) error {
 		s.pair.Missing(out)
 		return nil
 	}
-	s.fill(&s.got, got)
+	s.got = s.fill(s.got, got)
 	best := 0.0
 	switch want.Kind() {
 	case node.String:
-		s.fill(&s.want, want)
+		s.want = s.fill(s.want, want)
 		best = s.compare()
 	case node.Array:
 		n := 0
@@ -66,7 +59,7 @@ func (s *scorer) Process(in []byte, out *node.Writer) error {
 			if v.Kind() != node.String {
 				return s.pair.Refuse(v, "strings only")
 			}
-			s.fill(&s.want, v)
+			s.want = s.fill(s.want, v)
 			best = max(best, s.compare())
 			n++
 		}
@@ -80,37 +73,37 @@ func (s *scorer) Process(in []byte, out *node.Writer) error {
 	return nil
 }
 
-// fill makes b the words of v, those of its JSON when it is no string.
-func (s *scorer) fill(b *bag, v node.Value) {
+// fill returns the words of v, those of its JSON when it is no string, in the
+// memory of bag.
+func (s *scorer) fill(bag []uint64, v node.Value) []uint64 {
 	if v.Kind() == node.String {
 		s.text = v.AppendText(s.text[:0])
 	} else {
 		s.text = append(s.text[:0], v.Raw()...)
 	}
-	b.buf, b.list = b.buf[:0], b.list[:0]
+	bag = bag[:0]
 	for w := range s.cut.Runs(s.text) {
 		if s.stop && words.IsStop(w) {
 			continue
 		}
-		from := len(b.buf)
-		b.buf = append(b.buf, s.stem.Stem(w)...)
-		b.list = append(b.list, b.buf[from:])
+		bag = append(bag, words.Hash(s.stem.Stem(w)))
 	}
-	slices.SortFunc(b.list, bytes.Compare)
+	slices.Sort(bag)
+	return bag
 }
 
 // compare returns the measure of the two bags. Two texts without words are equal.
 func (s *scorer) compare() float64 {
-	a, b := s.got.list, s.want.list
+	a, b := s.got, s.want
 	if len(a) == 0 && len(b) == 0 {
 		return 1
 	}
 	both := 0
 	for i, j := 0, 0; i < len(a) && j < len(b); {
-		switch c := bytes.Compare(a[i], b[j]); {
-		case c < 0:
+		switch {
+		case a[i] < b[j]:
 			i++
-		case c > 0:
+		case a[i] > b[j]:
 			j++
 		default:
 			both, i, j = both+1, i+1, j+1

@@ -3,8 +3,6 @@
 package split
 
 import (
-	"bytes"
-
 	"github.com/sparkrsi/spark/sdk/fault"
 	"github.com/sparkrsi/spark/sdk/node"
 )
@@ -125,7 +123,11 @@ type span struct{ from, to int }
 
 // trim returns text[from:to] without space around it.
 func trim(text []byte, from, to int) span {
-	part := text[from:to]
-	left := len(bytes.TrimLeft(part, " \t\r\n"))
-	return span{to - left, to - left + len(bytes.TrimRight(part[len(part)-left:], " \t\r\n"))}
+	for from < to && isSpace(text[from]) {
+		from++
+	}
+	for from < to && isSpace(text[to-1]) {
+		to--
+	}
+	return span{from, to}
 }

@@ -18,13 +18,49 @@ type Cutter struct{ buf []byte }
 func (c *Cutter) Runs(text []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for i := 0; ; {
-			from, to := nextRun(text, i)
-			if from == to || !yield(c.lower(text[from:to])) {
+			for i < len(text) && folded[text[i]] == 0 {
+				i++
+			}
+			from, buf := i, c.buf[:0]
+			for i < len(text) && folded[text[i]] != 0 && text[i] < utf8.RuneSelf {
+				buf = append(buf, folded[text[i]])
+				i++
+			}
+			c.buf = buf
+			if i < len(text) && text[i] >= utf8.RuneSelf { // perhaps a part of the run
+				from, i = nextRun(text, from)
+				buf = c.lower(text[from:i])
+			}
+			if from == i || !yield(buf) {
 				return
 			}
-			i = to
 		}
 	}
+}
+
+// folded holds the lower-case form of ASCII letters and digits, 0 for other ASCII
+// characters and something else for the rest.
+var folded = func() (t [256]byte) {
+	for ch := range t {
+		switch {
+		case ch >= 'A' && ch <= 'Z':
+			t[ch] = byte(ch) + 'a' - 'A'
+		case ch >= 'a' && ch <= 'z' || ch >= '0' && ch <= '9' || ch >= utf8.RuneSelf:
+			t[ch] = byte(ch)
+		}
+	}
+	return t
+}()
+
+// Hash returns a hash of the word w: FNV-1a with 64 bits. Two words of a language
+// have the same with a probability of less than 10^-9. Source: Fowler, Noll, Vo,
+// RFC 9923.
+func Hash(w []byte) uint64 {
+	h := uint64(14695981039346656037)
+	for _, ch := range w {
+		h = (h ^ uint64(ch)) * 1099511628211
+	}
+	return h
 }
 
 // Parts yields the runs of text cut further where an identifier changes its

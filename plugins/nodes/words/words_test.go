@@ -128,3 +128,23 @@ func FuzzCut(f *testing.F) {
 		FirstSentence(text)
 	})
 }
+
+// FuzzRuns checks that the short way through ASCII gives what the long one does.
+func FuzzRuns(f *testing.F) {
+	f.Add("Ab1\u00c4\u00d6 \u2013x y\xffz \u00e9")
+	f.Fuzz(func(t *testing.T, s string) {
+		var c, long Cutter
+		text := []byte(s)
+		at := 0
+		for w := range c.Runs(text) {
+			from, to := nextRun(text, at)
+			if want := long.lower(text[from:to]); string(want) != string(w) || from == to {
+				t.Fatalf("%q: %q, want %q", s, w, want)
+			}
+			at = to
+		}
+		if from, to := nextRun(text, at); from != to {
+			t.Fatalf("%q: %q is left out", s, text[from:to])
+		}
+	})
+}
