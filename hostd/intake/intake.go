@@ -35,8 +35,8 @@ type Sink func(ctx context.Context, b *backend.Batch) ([]backend.Quarantined, er
 type Options struct {
 	MaxBytes int64         // of a body, before and after decompression; 0 means 8 MiB
 	MaxOpen  int           // requests at a time, more are told to come again; 0 means 8
-	Timeout  time.Duration // to read a body, and to store it; 0 means 30s
-	Logger   *slog.Logger  // of panics and what the sink refuses; nil discards
+	Timeout  time.Duration // to read a body, and again to wait and store it; 0 means 30s
+	Logger   *slog.Logger  // of what the sink does not store; nil discards
 }
 
 const (
@@ -51,7 +51,7 @@ type handler struct {
 	o    Options
 	sink Sink
 	open chan struct{} // a token a request
-	turn chan struct{} // the one token to call sink
+	turn chan struct{} // the one token to make records of a request and store them
 }
 
 // New returns a handler of POST /v1/traces, /v1/metrics and /v1/logs, with bodies
@@ -118,6 +118,14 @@ func (h *handler) take(s otel.Signal, isJSON bool, w http.ResponseWriter, r *htt
 	if no != nil {
 		return 0, "", no
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), h.o.Timeout)
+	defer cancel()
+	select { // one at a time from here: records take many times the memory of their request
+	case h.turn <- struct{}{}:
+		defer func() { <-h.turn }()
+	case <-ctx.Done():
+		return 0, "", refused(ctx.Err())
+	}
 	got, err := otel.Read(s, body, isJSON)
 	if err != nil {
 		return 0, "", &refusal{http.StatusBadRequest, err.Error()}
@@ -126,7 +134,7 @@ func (h *handler) take(s otel.Signal, isJSON bool, w http.ResponseWriter, r *htt
 	if len(got.Batch.Traces)+len(got.Batch.Sketches) == 0 {
 		return rejected, reason, nil
 	}
-	bad, err := h.store(r.Context(), got.Batch)
+	bad, err := h.sink(ctx, got.Batch)
 	if err != nil {
 		h.o.Logger.Warn("telemetry received but not stored", "signal", s.String(), "error", err)
 		return 0, "", refused(err)
@@ -169,19 +177,6 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) ([]byte, *refusal
 		return nil, &refusal{http.StatusBadRequest, "the body cannot be read: " + err.Error()}
 	}
 	return body, nil
-}
-
-// store calls sink when it is its turn.
-func (h *handler) store(ctx context.Context, b *backend.Batch) ([]backend.Quarantined, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.o.Timeout)
-	defer cancel()
-	select {
-	case h.turn <- struct{}{}:
-		defer func() { <-h.turn }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	return h.sink(ctx, b)
 }
 
 // refused returns the answer to an error of sink: 503 unless repeating is useless.
