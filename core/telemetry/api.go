@@ -138,7 +138,7 @@ func (s *scope) locked(f func(r *Run, now int64)) {
 	}
 	s.run.mu.Lock()
 	defer s.run.mu.Unlock()
-	if s.run.id == s.id {
+	if s.run.id == s.id && !s.run.lean {
 		f(s.run, time.Now().UnixNano())
 	}
 }

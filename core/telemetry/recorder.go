@@ -53,6 +53,7 @@ type Recorder struct {
 	resource []backend.Attr
 	custom   []backend.Attr
 	derive   backend.Derive
+	headOnly bool // no rule of sampling looks at how a run went
 	pool     sync.Pool
 	book     *book
 	log      *slog.Logger
@@ -108,6 +109,7 @@ func New(cfg Config, w backend.Writer, opts Options) (*Recorder, error) {
 		}
 		r.counts.s.SpoolBatches, r.counts.s.SpoolBytes, r.counts.s.SpoolTraces = len(r.spool.files), r.spool.bytes, r.spool.traces
 	}
+	r.headOnly = cfg.headOnly()
 	r.meter.begin()
 	r.resource, r.custom = attributes(cfg.ResourceAttributes), attributes(cfg.CustomAttributes)
 	if !cfg.all() {

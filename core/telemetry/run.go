@@ -25,7 +25,9 @@ const (
 //
 //	Begin -> Observe* -> Observe(RunFinished) -> queue -> exporter -> pool
 //
-// Observe may be called from several goroutines. Texts are kept, bytes copied.
+// Calls of Observe for one run come one after the other, as the engine makes them;
+// beside them code of the run may record through its context. Texts are kept,
+// bytes copied.
 type Run struct {
 	rec *Recorder
 
@@ -36,6 +38,7 @@ type Run struct {
 	root  uint64
 	calls int
 	size  int           // estimate of the memory held
+	lean  bool          // sampled out already: only what the statistics need is recorded
 	turn  uint          // observations so far, also of former runs
 	done  chan struct{} // closed when the trace was written or given up; nil when nobody waits
 }
@@ -46,10 +49,15 @@ func (r *Recorder) Begin(info *run.Info) *Run {
 	if r == nil || r.off || info.TelemetryOff {
 		return nil
 	}
+	lean := r.headOnly && !r.within(backend.ID(info.ID), r.cfg.SamplingRate)
+	if lean && info.Kind != run.Production {
+		r.sampledOut.Add(1)
+		return nil
+	}
 	x := r.pool.Get().(*Run)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.id = info.ID
+	x.id, x.lean = info.ID, lean
 	t := &x.t
 	t.RunID, t.TraceID = backend.ID(info.ID), backend.ID(r.traceID(info))
 	if r.cfg.PropagateContext {
@@ -82,12 +90,19 @@ func (r *Run) Observe(o *run.Observation) {
 	if r == nil {
 		return
 	}
+	if r.lean && o.Phase == run.StepFinished { // nothing else looks at the spans of such a run
+		if o.Info != nil && o.Info.ID == r.id {
+			r.leanStep(o)
+		}
+		return
+	}
 	r.mu.Lock()
 	if o.Info == nil || o.Info.ID != r.id {
 		r.mu.Unlock()
 		return
 	}
-	if r.turn++; r.turn%measureEvery == 0 {
+	if r.turn++; r.turn == measureEvery {
+		r.turn = 0
 		defer r.rec.meter.observed(time.Now())
 	}
 	switch o.Phase {
@@ -132,8 +147,7 @@ func (r *Run) step(o *run.Observation) {
 		r.t.Dropped++
 		return
 	}
-	r.t.Spans = append(r.t.Spans, backend.Span{})
-	s := &r.t.Spans[len(r.t.Spans)-1]
+	s := r.next()
 	s.ID, s.Parent = r.spanID(o.Seq, o.Item), r.t.RootSpan
 	if o.Parent > 0 {
 		s.Parent = r.spanID(o.Parent-1, 0)
@@ -159,6 +173,37 @@ func (r *Run) step(o *run.Observation) {
 	s.Attrs = r.attrs[from:len(r.attrs):len(r.attrs)]
 	if o.Trail != nil {
 		r.trail(o, s)
+	}
+}
+
+// next returns a further span, empty. Memory behind the end of r.t.Spans is clear.
+func (r *Run) next() *backend.Span {
+	n := len(r.t.Spans)
+	if n == cap(r.t.Spans) {
+		r.t.Spans = slices.Grow(r.t.Spans, n)
+	}
+	r.t.Spans = r.t.Spans[:n+1]
+	return &r.t.Spans[n]
+}
+
+// leanStep records what the statistics ask of a step.
+func (r *Run) leanStep(o *run.Observation) {
+	if r.rec.nodes != nil && !r.rec.nodes[o.Node] || len(r.t.Spans) >= r.rec.cfg.MaxSpansPerTrace {
+		return
+	}
+	s := r.next()
+	s.Node, s.Seq, s.After, s.Retries, s.CacheHit = o.Node, o.Seq, o.After, o.Retries, o.CacheHit
+	s.Start = o.Start.UnixNano()
+	s.End = s.Start + max(int64(o.End.Sub(o.Start)), 0)
+	s.Status = backend.OK
+	if o.Err != nil {
+		if s.Status = backend.Failed; fault.Is(o.Err, fault.Cancelled) {
+			s.Status = backend.Cancelled
+		}
+	}
+	if o.Trail != nil && len(o.Trail.Calls) > 0 {
+		u := o.Trail.Usage()
+		s.Tokens, s.Cost = u.InputTokens+u.OutputTokens, u.Cost
 	}
 }
 
@@ -313,7 +358,7 @@ func stamp(t time.Time, other int64) int64 {
 
 func (r *Run) retry(o *run.Observation) {
 	c := &r.rec.cfg
-	if !c.EnableEvents || r.rec.nodes != nil && !r.rec.nodes[o.Node] {
+	if r.lean || !c.EnableEvents || r.rec.nodes != nil && !r.rec.nodes[o.Node] {
 		return
 	}
 	if len(r.t.Events) >= c.MaxSpansPerTrace || r.full(96+3*48) {

@@ -507,8 +507,9 @@ func TestRunPathAllocatesNothing(t *testing.T) {
 	cfg := Defaults()
 	cfg.SamplingRate = 0
 	r := newRecorder(t, cfg, nowhere{})
-	in, o, trail := info(0), &run.Observation{}, eightAttrs()
-	if n := testing.AllocsPerRun(1000, func() { recordRun(r, in, o, trail) }); n > 0 {
+	in := info(0)
+	all := observations(in)
+	if n := testing.AllocsPerRun(1000, func() { recordRun(r, in, all) }); n > 0 {
 		t.Errorf("%v allocations for a run of ten spans", n)
 	}
 }

@@ -35,7 +35,18 @@ func (r *Recorder) keep(t *backend.Trace) bool {
 	}
 	p := c.probability(t)
 	t.Probability = p
-	return p >= 1 || float64(mix(t.RunID, 2)>>11)*0x1p-53 < p
+	return r.within(t.RunID, p)
+}
+
+// within reports whether the hash of a run id lies within the share p.
+func (r *Recorder) within(id backend.ID, p float64) bool {
+	return p >= 1 || float64(mix(id, 2)>>11)*0x1p-53 < p
+}
+
+// headOnly reports whether nothing that happens in a run changes how it is
+// sampled.
+func (c *Config) headOnly() bool {
+	return !c.ForceSampleOnError && !c.EnableAdaptiveSampling && (c.ErrorSampleRate == nil || *c.ErrorSampleRate <= c.SamplingRate)
 }
 
 func floatAttr(key string, v float64) backend.Attr {

@@ -55,10 +55,9 @@ func (r *Recorder) StartTrace(ctx context.Context, o TraceOptions) (context.Cont
 // End ends the trace: err is nil for success. Spans that are still open are lost.
 func (t *Trace) End(err error) {
 	t.mu.Lock()
-	over := t.over
-	t.over = true
-	t.mu.Unlock()
-	if !over {
+	defer t.mu.Unlock()
+	if !t.over {
+		t.over = true
 		t.run.Observe(&run.Observation{Phase: run.RunFinished, Info: t.info, Start: t.info.Started, End: time.Now(), Err: err})
 	}
 }
@@ -155,11 +154,14 @@ func (s *Span) step(end time.Time, attrs []run.Attr, err error) {
 	t.t = nil
 	t.mu.Unlock()
 	s.trail.Attrs = attrs
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	if s.of.over {
+		return
+	}
+	s.of.after = s.s.seq
 	s.s.run.Observe(&run.Observation{Phase: run.StepFinished, Info: &run.Info{ID: s.s.id}, Start: s.start, End: end, Err: err,
 		Node: s.name, Type: run.NodeType{Name: "native"}, Seq: s.s.seq, After: s.after, Trail: &s.trail})
-	s.of.mu.Lock()
-	s.of.after = s.s.seq
-	s.of.mu.Unlock()
 }
 
 // inner records a span within a step.

@@ -7,6 +7,14 @@ type Tallies struct {
 	Run   Tally
 	Nodes map[string]*Tally
 	path  criticalPath
+	memo  []named // the node of the span at each position of the trace before
+}
+
+// named spares looking up a node: runs of one graph have their steps in about the
+// same order.
+type named struct {
+	name string
+	n    *Tally
 }
 
 // Add counts t with weight w. Cancelled runs and steps are counted as such and
@@ -22,15 +30,23 @@ func (x *Tallies) Add(t *Trace, w float64) {
 	if t.Status == Failed {
 		x.Run.Failures += w
 	}
+	chained := chain(t.Spans)
 	for i := range t.Spans {
 		s := &t.Spans[i]
 		if s.Seq < 0 {
 			continue // a model call; its step carries its tokens and cost
 		}
-		n := x.Node(s.Node)
+		n := x.at(i, s.Node)
 		if s.Status == Cancelled {
 			n.Cancelled += w
 			continue
+		}
+		if chained {
+			from := s.Start
+			if i > 0 {
+				from = t.Spans[i-1].End
+			}
+			n.Blame += w * float64(max(s.End-from, 0))
 		}
 		n.Recorded++
 		n.Durations.Add(s.End-s.Start, w)
@@ -52,12 +68,32 @@ func (x *Tallies) Add(t *Trace, w float64) {
 			x.Run.Cost += w * s.Cost
 		}
 	}
-	x.path.walk(t.Spans, func(s *Span, ns int64) {
-		if s.Status != Cancelled {
-			x.Node(s.Node).Blame += w * float64(ns)
+	if chained {
+		return
+	}
+	x.path.walk(t.Spans, func(i int, ns int64) {
+		if s := &t.Spans[i]; s.Status != Cancelled {
+			x.at(i, s.Node).Blame += w * float64(ns)
 		}
 	})
 }
+
+// at is Node for the span at position i.
+func (x *Tallies) at(i int, name string) *Tally {
+	if i < len(x.memo) && x.memo[i].name == name && x.memo[i].n != nil {
+		return x.memo[i].n
+	}
+	n := x.Node(name)
+	for len(x.memo) <= i && i < maxMemo {
+		x.memo = append(x.memo, named{})
+	}
+	if i < maxMemo {
+		x.memo[i] = named{name, n}
+	}
+	return n
+}
+
+const maxMemo = 64
 
 // Node returns the tally of one node, empty at first.
 func (x *Tallies) Node(name string) *Tally {
@@ -88,10 +124,10 @@ type criticalPath struct {
 	at []int32 // index of the span with a Seq, plus one
 }
 
-// walk calls f for each step on the path, last first, with the nanoseconds
+// walk calls f for each step on the path, last first, by its index, with the nanoseconds
 // between the end of its enabler (its own start when there is none) and its own
 // end; waiting for a worker is so blamed on the step that waited.
-func (c *criticalPath) walk(spans []Span, f func(s *Span, ns int64)) {
+func (c *criticalPath) walk(spans []Span, f func(i int, ns int64)) {
 	bound, last := 4*len(spans)+64, -1
 	c.at = grow(c.at, bound)
 	for i := range spans {
@@ -117,10 +153,22 @@ func (c *criticalPath) walk(spans []Span, f func(s *Span, ns int64)) {
 		if next >= 0 {
 			from = spans[next].End
 		}
-		f(s, max(s.End-from, 0))
+		f(i, max(s.End-from, 0))
 		if next < 0 {
 			return
 		}
 		i = next
 	}
+}
+
+// chain reports whether spans are the steps of a run one after the other, as most
+// runs are: then all of them are the path.
+func chain(spans []Span) bool {
+	for i := range spans {
+		s := &spans[i]
+		if s.Seq != i || s.After != i-1 || i > 0 && s.End <= spans[i-1].End {
+			return false
+		}
+	}
+	return len(spans) > 0
 }
