@@ -172,7 +172,7 @@ func (n *Node) normalise() {
 	if b := n.Budget; b != nil && *b == (NodeBudget{}) {
 		n.Budget = nil
 	}
-	if n.Grant != nil && *n.Grant == (Grant{}) {
+	if n.Grant != nil && n.Grant.empty() {
 		n.Grant = nil
 	}
 	if string(n.Config) == "{}" {

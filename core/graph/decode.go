@@ -110,7 +110,7 @@ func (d *decoder) node(name string, n *yaml.Node, path string) *Node {
 		"grant": func(n *yaml.Node, path string) {
 			v.Grant = &Grant{}
 			d.object(n, path, fields{"generate": d.boolean(&v.Grant.Generate), "clock": d.boolean(&v.Grant.Clock),
-				"random": d.boolean(&v.Grant.Random)}, "http")
+				"random": d.boolean(&v.Grant.Random), "http": d.words(&v.Grant.HTTP)})
 		},
 	}, "isolation", "validate", "model", "wait", "implements")
 	if ok && lookup(n, "module") == nil && lookup(n, "native") == nil && lookup(n, "graph") == nil {

@@ -186,7 +186,13 @@ type Grant struct {
 	Generate bool `json:"generate,omitempty"`
 	Clock    bool `json:"clock,omitempty"`
 	Random   bool `json:"random,omitempty"`
+
+	// HTTP are the origins that the node may reach, such as https://api.example.com.
+	HTTP []string `json:"http,omitempty"`
 }
+
+// empty reports whether nothing is granted.
+func (g *Grant) empty() bool { return !g.Generate && !g.Clock && !g.Random && len(g.HTTP) == 0 }
 
 // Mapping makes a node's input. It is a JSON value whose strings that start
 // with "=" are CEL expressions; every other value stands for itself.

@@ -185,7 +185,7 @@ func (v *validator) module(n *Node, path string) {
 	}
 	for _, c := range t.Capabilities {
 		missing := c == abi.CapGenerate && !grant.Generate || c == abi.CapClock && !grant.Clock ||
-			c == abi.CapRandom && !grant.Random
+			c == abi.CapRandom && !grant.Random || c == abi.CapHTTP && len(grant.HTTP) == 0
 		if missing {
 			v.warnf(path+".grant", fmt.Sprintf("add grant: {%s: true} if it should have it", c),
 				"%s asks for the capability %s, which is not granted", n.Module, c)

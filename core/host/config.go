@@ -54,16 +54,23 @@ type Config struct {
 
 // Model is one model provider: a value in this process or a plugin.
 type Model struct {
-	Provider model.Provider  `json:"-" koanf:"-"`
-	Plugin   string          `json:"plugin,omitempty" koanf:"plugin"` // built-in name, such as replay
-	Config   json.RawMessage `json:"config,omitempty" koanf:"-"`      // handed to the plugin
+	Provider model.Provider  `json:"-"`
+	Plugin   string          `json:"plugin,omitempty"` // built-in name, such as replay
+	Config   json.RawMessage `json:"config,omitempty"` // handed to the plugin
 }
 
 // Nodes limits the instances of node modules.
 type Nodes struct {
-	Instances int            `json:"instances,omitempty" koanf:"instances"`   // a pool; default GOMAXPROCS
-	MemoryMiB int            `json:"memory_mib,omitempty" koanf:"memory_mib"` // an instance; default 256
-	Timeout   graph.Duration `json:"timeout,omitempty" koanf:"timeout"`       // of a step whose node names none; default 30s
+	Instances int            `json:"instances,omitempty"`  // a pool; default GOMAXPROCS
+	MemoryMiB int            `json:"memory_mib,omitempty"` // an instance; default 256
+	Timeout   graph.Duration `json:"timeout,omitempty"`    // of a step whose node names none; default 30s
+
+	// Credentials are headers by name that the host adds to the HTTP requests of
+	// nodes, by origin. No module sees them.
+	Credentials map[string]map[string]string `json:"credentials,omitempty"`
+	// PrivateOrigins are the only origins on this machine or in a private network
+	// that nodes may reach, when their graph grants them.
+	PrivateOrigins []string `json:"private_origins,omitempty"`
 }
 
 // builtinBackends are the backends that the spark program serves as plugins.

@@ -122,7 +122,7 @@ func (h *Host) node(ctx context.Context, d *deployment, path string, spec *graph
 		ns.Timeout = time.Duration(h.cfg.Nodes.Timeout)
 	}
 	if g := spec.Grant; g != nil {
-		ns.Grant = wasmhost.Grant{Clock: g.Clock, Random: g.Random, Generate: g.Generate}
+		ns.Grant = wasmhost.Grant{Clock: g.Clock, Random: g.Random, Generate: g.Generate, HTTP: g.HTTP}
 	}
 	for _, name := range spec.Assets {
 		for _, a := range l.Assets {

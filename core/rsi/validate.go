@@ -232,6 +232,9 @@ func capabilities(g *graph.Graph, types map[string]*abi.NodeType) []string {
 					list = append(list, "grant "+name+" on "+n.Name)
 				}
 			}
+			for _, origin := range n.Grant.HTTP {
+				list = append(list, "grant http "+origin+" on "+n.Name)
+			}
 		}
 		for _, a := range n.Assets {
 			list = append(list, "asset "+a+" on "+n.Name)
