@@ -67,7 +67,7 @@ type Nodes struct {
 
 	// Credentials are headers by name that the host adds to the HTTP requests of
 	// nodes, by origin. No module sees them.
-	Credentials map[string]map[string]string `json:"credentials,omitempty"`
+	Credentials map[string]map[string]telemetry.Secret `json:"credentials,omitempty"`
 	// PrivateOrigins are the only origins on this machine or in a private network
 	// that nodes may reach, when their graph grants them.
 	PrivateOrigins []string `json:"private_origins,omitempty"`
@@ -109,4 +109,16 @@ func (c Config) complete() (Config, error) {
 			WithHint("name one of the profiles")
 	}
 	return c, nil
+}
+
+// credentials returns the credentials in the clear, for the node host.
+func (n Nodes) credentials() map[string]map[string]string {
+	clear := map[string]map[string]string{}
+	for origin, headers := range n.Credentials {
+		clear[origin] = map[string]string{}
+		for name, value := range headers {
+			clear[origin][name] = string(value)
+		}
+	}
+	return clear
 }

@@ -82,7 +82,7 @@ func (h *Host) open(ctx context.Context) (err error) {
 	}
 	h.nodes, err = wasmhost.Open(ctx, wasmhost.Config{
 		CacheDir: filepath.Join(h.store.CacheDir(), "wasm"), MemoryMiB: h.cfg.Nodes.MemoryMiB, Instances: h.cfg.Nodes.Instances,
-		Generator: h.models, Credentials: h.cfg.Nodes.Credentials, PrivateOrigins: h.cfg.Nodes.PrivateOrigins, Logger: h.log,
+		Generator: h.models, Credentials: h.cfg.Nodes.credentials(), PrivateOrigins: h.cfg.Nodes.PrivateOrigins, Logger: h.log,
 	})
 	if err != nil {
 		return err
