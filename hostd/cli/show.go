@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,24 +16,36 @@ import (
 	"github.com/sparkrsi/spark/sdk/fault"
 )
 
+// showFormats render a version, by the name of the format.
+var showFormats = map[string]func(*api.Version) ([]byte, error){
+	"yaml": showYAML, "json": showJSON, "plan": showPlan,
+	"text": drawn(graph.Text), "dot": drawn(graph.DOT), "svg": drawn(graph.SVG),
+}
+
+// drawn renders the graph of a version with draw.
+func drawn(draw func(*graph.Graph) string) func(*api.Version) ([]byte, error) {
+	return func(v *api.Version) ([]byte, error) { return []byte(draw(v.Locked.Graph)), nil }
+}
+
 func (a *app) showCommand() *cobra.Command {
-	var format string
+	var format, out string
 	cmd := &cobra.Command{
-		Use: "show GRAPH[@VERSION]", Short: "Print the document of a version with what it is locked to",
-		Long: `Print the document of a version. As yaml or json it can be applied again; in yaml
+		Use: "show GRAPH[@VERSION]", Short: "Print or draw a version of a graph",
+		Long: `Print a version of a graph. As yaml or json the document can be applied again; in yaml
 comments say which modules and assets it is locked to. The format plan shows the
-steps in the order in which they can run. With -o json the version is printed whole:
-document, locks, policy, lineage and evidence.`,
-		Example: "  spark graph show search\n  spark graph show search@1.0.0 --format plan\n  spark graph show search > search.yaml",
+steps in the order in which they can run; text draws nodes and edges for a terminal,
+dot for Graphviz, svg as a picture. --out writes to a file instead. With -o json the
+version is printed whole: document, locks, policy, lineage and evidence.`,
+		Example: "  spark graph show search\n  spark graph show search --format text\n  spark graph show search@1.0.0 --format svg --out search.svg\n  spark graph show search > search.yaml",
 		Args:    arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, version, err := target(args[0])
 			if err != nil {
 				return err
 			}
-			render, ok := map[string]func(*api.Version) ([]byte, error){"yaml": showYAML, "json": showJSON, "plan": showPlan}[format]
+			render, ok := showFormats[format]
 			if !ok {
-				return fault.New(fault.Invalid, "--format", "%q is none of yaml, json, plan", format).WithHint("leave it out for yaml")
+				return fault.New(fault.Invalid, "--format", "%q is none of %s", format, strings.Join(sorted(showFormats), ", ")).WithHint("leave it out for yaml")
 			}
 			return a.with(cmd.Context(), func(c *api.Client) error {
 				v, err := c.Version(cmd.Context(), name, version)
@@ -43,12 +56,24 @@ document, locks, policy, lineage and evidence.`,
 				if err != nil {
 					return err
 				}
+				if out != "" {
+					return a.writeFile(out, text)
+				}
 				return a.print(v, func(w io.Writer) { w.Write(text) })
 			})
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "yaml", "yaml, json or plan")
+	cmd.Flags().StringVar(&format, "format", "yaml", strings.Join(sorted(showFormats), ", "))
+	cmd.Flags().StringVar(&out, "out", "", "write to this file")
 	return cmd
+}
+
+// writeFile writes what a command made to a file, and says so.
+func (a *app) writeFile(path string, body []byte) error {
+	if err := os.WriteFile(path, body, 0o644); err != nil {
+		return fault.Wrap(fault.Invalid, path, err, "write the file").(*fault.Error).WithHint("name a file in a folder that exists and may be written")
+	}
+	return a.print(map[string]any{"file": path, "bytes": len(body)}, func(w io.Writer) { fmt.Fprintf(w, "%s written, %s\n", path, size(int64(len(body)))) })
 }
 
 // document returns the YAML nodes of a version's document.
