@@ -52,49 +52,52 @@ func Equal(a, b node.Value) bool {
 	case node.String:
 		return bytes.Equal(a.Text(), b.Text())
 	case node.Array:
-		if a.Len() != b.Len() {
-			return false
-		}
-		var buf [16]node.Value
-		items := buf[:0]
-		for x := range b.Items() {
-			items = append(items, x)
-		}
-		i := 0
-		for x := range a.Items() {
-			if !Equal(x, items[i]) {
-				return false
-			}
-			i++
-		}
+		return equalItems(a, b)
 	case node.Object:
-		if a.Len() != b.Len() {
+		return equalMembers(a, b)
+	}
+	return false // missing, null, true and false are written in one way
+}
+
+func equalItems(a, b node.Value) bool {
+	var buf [8]node.Value
+	items := buf[:0]
+	for x := range b.Items() {
+		items = append(items, x)
+	}
+	i := 0
+	for x := range a.Items() {
+		if i == len(items) || !Equal(x, items[i]) {
 			return false
 		}
-		// Most objects that are equal have their members in the same order.
-		var keys, members [16]node.Value
-		n := 0
-		for k, x := range b.Fields() {
-			if n < len(keys) {
-				keys[n], members[n] = k, x
-			}
-			n++
-		}
-		i := 0
-		for k, x := range a.Fields() {
-			var y node.Value
-			if i < min(n, len(keys)) && bytes.Equal(k.Raw(), keys[i].Raw()) {
-				y = members[i]
-			} else {
-				y = b.Get(string(k.Text()))
-			}
-			if !Equal(x, y) {
-				return false
-			}
-			i++
-		}
-	default: // missing, null, true, false
-		return bytes.Equal(a.Raw(), b.Raw())
+		i++
 	}
-	return true
+	return i == len(items)
+}
+
+// equalMembers looks first for a member in the place that it has in the other
+// object: most objects that are equal are written in the same order.
+func equalMembers(a, b node.Value) bool {
+	var keys, members [8]node.Value
+	n := 0
+	for k, x := range b.Fields() {
+		if n < len(keys) {
+			keys[n], members[n] = k, x
+		}
+		n++
+	}
+	i := 0
+	for k, x := range a.Fields() {
+		var y node.Value
+		if i < min(n, len(keys)) && bytes.Equal(k.Raw(), keys[i].Raw()) {
+			y = members[i]
+		} else {
+			y = b.Get(string(k.Text()))
+		}
+		if !Equal(x, y) {
+			return false
+		}
+		i++
+	}
+	return i == n
 }

@@ -2,6 +2,8 @@
 package jsonpath
 
 import (
+	"bytes"
+
 	"github.com/sparkrsi/spark/plugins/nodes/exact"
 	"github.com/sparkrsi/spark/plugins/nodes/score"
 	"github.com/sparkrsi/spark/sdk/node"
@@ -68,11 +70,27 @@ func leaves(got, want node.Value) (right, total int) {
 	add := func(r, t int) { right, total = right+r, total+t }
 	switch want.Kind() {
 	case node.Object:
+		// A member mostly stands where it is expected.
+		var keys, members [8]node.Value
+		n := 0
+		for k, x := range got.Fields() {
+			if n == len(keys) {
+				break
+			}
+			keys[n], members[n] = k, x
+			n++
+		}
+		i := 0
 		for k, x := range want.Fields() {
-			add(leaves(got.Get(string(k.Text())), x))
+			if i < n && bytes.Equal(keys[i].Raw(), k.Raw()) {
+				add(leaves(members[i], x))
+			} else {
+				add(leaves(got.Get(string(k.Text())), x))
+			}
+			i++
 		}
 	case node.Array:
-		var buf [16]node.Value
+		var buf [8]node.Value
 		items := buf[:0]
 		for x := range got.Items() {
 			items = append(items, x)

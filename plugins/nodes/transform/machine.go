@@ -8,104 +8,171 @@ import (
 	"github.com/sparkrsi/spark/sdk/node"
 )
 
-// machine evaluates expressions. What they make on the way stands in writers that
-// are used again for the next document.
+// machine evaluates expressions. What they make on the way stands in writers and
+// lists that are used again for the next document.
 type machine struct {
 	doc     node.Value
 	writers []*node.Writer
-	used    int
-	list    []keyed
+	lists   []*list
+	used    mark
 	text    []byte
 	text2   []byte
 }
 
-// keyed is an element and what it is sorted by.
+// mark says how many writers and lists are in use.
+type mark struct{ writers, lists int }
+
+// list is the elements of an array that is not written as one.
+type list struct{ items []keyed }
+
+// keyed is an element and what it is compared by.
 type keyed struct{ value, key node.Value }
 
-func (m *machine) reset(doc node.Value) { m.doc, m.used = doc, 0 }
+// result is what an expression came to: a value, or a list, which saves writing
+// and reading an array between two functions.
+type result struct {
+	value node.Value
+	list  *list
+}
 
-// mark returns the place up to which release lets writers be used again.
-func (m *machine) mark() int        { return m.used }
-func (m *machine) release(mark int) { m.used = mark }
+func (m *machine) reset(doc node.Value) { m.doc, m.used = doc, mark{} }
 
-// writer returns an empty writer, valid until it is released.
+// writer returns an empty writer, valid until the machine goes back before it.
 func (m *machine) writer() *node.Writer {
-	if m.used == len(m.writers) {
+	if m.used.writers == len(m.writers) {
 		m.writers = append(m.writers, &node.Writer{})
 	}
-	w := m.writers[m.used]
-	m.used++
+	w := m.writers[m.used.writers]
+	m.used.writers++
 	w.Reset()
 	return w
 }
 
-// value returns what was written to w.
-func value(w *node.Writer) node.Value {
-	v, err := node.Parse(w.Bytes())
-	if err != nil {
-		return node.Value{} // a writer nested too deep
+// list returns an empty list, valid likewise.
+func (m *machine) list() *list {
+	if m.used.lists == len(m.lists) {
+		m.lists = append(m.lists, &list{})
 	}
-	return v
+	l := m.lists[m.used.lists]
+	m.used.lists++
+	l.items = l.items[:0]
+	return l
 }
 
-// eval returns the value of e, Missing when its path leads nowhere.
-func (m *machine) eval(e *expression, item node.Value) (node.Value, error) {
+// written returns what was written to w.
+func written(w *node.Writer) result {
+	v, err := node.Parse(w.Bytes())
+	if err != nil {
+		return result{} // nested too deep
+	}
+	return result{value: v}
+}
+
+// missing reports whether r is nothing at all.
+func (r result) missing() bool { return r.list == nil && r.value.Kind() == node.Missing }
+
+// write writes r.
+func (r result) write(out *node.Writer) {
+	if r.list == nil {
+		out.Value(r.value)
+		return
+	}
+	out.Array()
+	for _, x := range r.list.items {
+		out.Value(x.value)
+	}
+	out.End()
+}
+
+// value returns r as a value.
+func (m *machine) value(r result) node.Value {
+	if r.list == nil {
+		return r.value
+	}
+	w := m.writer()
+	r.write(w)
+	return written(w).value
+}
+
+// elements returns r, an array, as a list.
+func (m *machine) elements(r result) (*list, error) {
+	if r.list != nil {
+		return r.list, nil
+	}
+	if r.value.Kind() != node.Array {
+		return nil, want(r.value, "an array")
+	}
+	l := m.list()
+	for x := range r.value.Items() {
+		l.items = append(l.items, keyed{value: x})
+	}
+	return l, nil
+}
+
+// eval returns what e comes to, nothing when its path leads nowhere.
+func (m *machine) eval(e *expression, item node.Value) (result, error) {
 	v := m.doc
 	if e.root == '@' {
 		v = item
 	}
-	v = m.walk(v, e.path)
+	r := m.walk(v, e.path)
 	for i := range e.calls {
-		c := &e.calls[i]
-		if v.Kind() == node.Missing && !c.function.missing {
-			return v, nil
+		f, args := e.calls[i].function, e.calls[i].args
+		if r.missing() && !f.missing {
+			return r, nil
 		}
 		var err error
-		if v, err = c.function.run(m, v, c.args); err != nil {
-			return v, fault.Wrap("", e.text, err, "cannot be evaluated")
+		if f.value != nil && (r.list == nil || f.list == nil) {
+			r, err = f.value(m, m.value(r), args)
+		} else {
+			var l *list
+			if l, err = m.elements(r); err == nil {
+				r, err = f.list(m, l, args)
+			}
+		}
+		if err != nil {
+			return result{}, fault.Wrap("", e.text, err, "cannot be evaluated")
 		}
 	}
-	return v, nil
+	return r, nil
 }
 
-// walk returns what p leads to from v: for a path with a * an array.
-func (m *machine) walk(v node.Value, p path) node.Value {
+// walk returns what p leads to from v: for a path with a * a list.
+func (m *machine) walk(v node.Value, p path) result {
 	for i, s := range p {
 		if s.every {
 			if v.Kind() != node.Array && v.Kind() != node.Object {
-				return node.Value{}
+				return result{}
 			}
-			w := m.writer()
-			w.Array()
-			m.every(v, p[i+1:], w)
-			w.End()
-			return value(w)
+			l := m.list()
+			l.every(v, p[i+1:])
+			return result{list: l}
 		}
 		v = s.down(v)
 	}
-	return v
+	return result{value: v}
 }
 
-// every writes what p leads to from every element or member of v.
-func (m *machine) every(v node.Value, p path, w *node.Writer) {
+// every adds what p leads to from every element or member of v.
+func (l *list) every(v node.Value, p path) {
 	for x := range v.Items() {
-		m.collect(x, p, w)
+		l.collect(x, p)
 	}
 	for _, x := range v.Fields() {
-		m.collect(x, p, w)
+		l.collect(x, p)
 	}
 }
 
-func (m *machine) collect(v node.Value, p path, w *node.Writer) {
+func (l *list) collect(v node.Value, p path) {
 	for i, s := range p {
 		if s.every {
-			m.every(v, p[i+1:], w)
+			l.every(v, p[i+1:])
 			return
 		}
 		v = s.down(v)
 	}
 	if v.Kind() != node.Missing {
-		w.Value(v)
+		l.items = append(l.items, keyed{value: v})
 	}
 }
 
@@ -123,28 +190,12 @@ func (s step) down(v node.Value) node.Value {
 	return v.At(s.index)
 }
 
-// elements fills the list with the elements of the array v and what stands at p
-// in each.
-func (m *machine) elements(v node.Value, p path) error {
-	if v.Kind() != node.Array {
-		return fault.New(fault.Rejected, "", "value is %s, want an array", v.Kind())
+// key finds for each element what it is compared by, at p.
+func (m *machine) key(l *list, p path) {
+	for i := range l.items {
+		x := &l.items[i]
+		x.key = m.value(m.walk(x.value, p))
 	}
-	m.list = m.list[:0]
-	for x := range v.Items() {
-		m.list = append(m.list, keyed{x, m.walk(x, p)})
-	}
-	return nil
-}
-
-// array returns the elements of the list as an array.
-func (m *machine) array(list []keyed) node.Value {
-	w := m.writer()
-	w.Array()
-	for _, x := range list {
-		w.Value(x.value)
-	}
-	w.End()
-	return value(w)
 }
 
 // compare orders values: nothing, null, false, true, numbers, strings, arrays,
@@ -180,8 +231,8 @@ func (m *machine) compare(a, b node.Value) int {
 	return 0
 }
 
-func (m *machine) sort(descending bool) {
-	slices.SortStableFunc(m.list, func(a, b keyed) int {
+func (m *machine) sort(l *list, descending bool) {
+	slices.SortStableFunc(l.items, func(a, b keyed) int {
 		if descending {
 			a, b = b, a
 		}

@@ -73,13 +73,13 @@ func (t *transformer) Process(in []byte, out *node.Writer) error {
 // that is not nil. It returns false, with nothing written, when a value is missing
 // and is to be omitted.
 func (t *transformer) write(s *shape, item node.Value, key *string, out *node.Writer) (bool, error) {
-	var v node.Value
+	var v result
 	if s.expr != nil {
 		var err error
 		if v, err = t.machine.eval(s.expr, item); err != nil {
 			return false, err
 		}
-		if v.Kind() == node.Missing {
+		if v.missing() {
 			switch t.missing {
 			case "omit":
 				return false, nil
@@ -96,7 +96,7 @@ func (t *transformer) write(s *shape, item node.Value, key *string, out *node.Wr
 	case s.each != nil:
 		return true, t.list(s, v, out)
 	case s.expr != nil:
-		out.Value(v)
+		v.write(out)
 	case s.literal != nil:
 		out.Raw(s.literal)
 	case s.array:
@@ -119,19 +119,31 @@ func (t *transformer) write(s *shape, item node.Value, key *string, out *node.Wr
 	return true, nil
 }
 
-// list writes what s describes for each element of v.
-func (t *transformer) list(s *shape, v node.Value, out *node.Writer) error {
-	if k := v.Kind(); k != node.Array && k != node.Missing && k != node.Null {
+// list writes what s describes for each element of r.
+func (t *transformer) list(s *shape, r result, out *node.Writer) error {
+	k := r.value.Kind()
+	if r.list == nil && k != node.Array && k != node.Missing && k != node.Null {
 		return fault.New(fault.Rejected, s.expr.text, "is %s, want an array", k)
 	}
+	// What one element needs on the way is of no use for the next one.
+	start := t.machine.used
+	one := func(item node.Value) error {
+		_, err := t.write(s.each, item, nil, out)
+		t.machine.used = start
+		return err
+	}
 	out.Array()
-	for item := range v.Items() {
-		// What one element needed on the way is of no use for the next one.
-		mark := t.machine.mark()
-		if _, err := t.write(s.each, item, nil, out); err != nil {
+	if r.list != nil {
+		for _, x := range r.list.items {
+			if err := one(x.value); err != nil {
+				return err
+			}
+		}
+	}
+	for item := range r.value.Items() {
+		if err := one(item); err != nil {
 			return err
 		}
-		t.machine.release(mark)
 	}
 	out.End()
 	return nil
