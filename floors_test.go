@@ -42,6 +42,7 @@ var homes = map[string][]string{
 	"zombiezen.com/go/sqlite":        {"core/store", "plugins/backends/sqlite"},
 	"github.com/jackc/pgx":           {"core/store", "plugins/backends/postgres"},
 	"cel.dev/cel-go":                 {"core/graph"},
+	"go.opentelemetry.io":            {"sdk/backend/otel", "plugins/backends/otlp", "hostd/intake"},
 	"github.com/knadh/koanf":         {"hostd/config"},
 	"github.com/spf13/cobra":         {"hostd/cli", "hostd/cmd/spark"},
 }
