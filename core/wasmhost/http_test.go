@@ -323,3 +323,44 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// TestStockHTTP sends with the stock node types.
+func TestStockHTTP(t *testing.T) {
+	s := web(t)
+	h := openHost(t, Config{PrivateOrigins: []string{s.URL}, Credentials: map[string]map[string]string{s.URL: {"Authorization": "Bearer k"}}})
+	m := admit(t, h, builtModule(t, "stock"), true)
+	node := func(kind, path, more string) *Node {
+		return newNode(t, h, m, NodeSpec{Type: kind, Config: json.RawMessage(`{"url":"` + s.URL + path + `"` + more + `}`),
+			Grant: Grant{HTTP: []string{s.URL}}, Timeout: 10 * time.Second})
+	}
+	type answer struct {
+		Status  int
+		Headers map[string]string
+		Body    any
+	}
+	out, err := node("http_get", "/echo?q={{q}}", `,"on_error":"return","headers":{"X-Sent":"{{q}}"}`).RunNode(t.Context(), step(`{"q":"a b"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := decode[answer](t, out); a.Status != http.StatusTeapot || a.Headers["x-method"] != "GET" || a.Headers["x-sent"] != "a b" || a.Headers["x-secret-length"] != "8" {
+		t.Errorf("%s", out)
+	}
+	send := node("http_send", "/echo", `,"on_error":"return","body":"doc"`)
+	for range 3 {
+		out, err = send.RunNode(t.Context(), step(`{"doc":{"a":[1,"\u00e4"]}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := decode[answer](t, out); a.Headers["x-method"] != "POST" || a.Body != `{"a":[1,"\u00e4"]}` {
+			t.Errorf("%s", out)
+		}
+	}
+	_, err = node("http_get", "/none", "").RunNode(t.Context(), step(`{}`))
+	wantFault(t, err, fault.Transient, "the server answered 503")
+	_, err = node("http_get", "/echo", "").RunNode(t.Context(), step(`{}`))
+	wantFault(t, err, fault.Rejected, "the server answered 418")
+	_, err = node("http_get", "/never", `,"timeout_ms":50`).RunNode(t.Context(), step(`{}`))
+	wantFault(t, err, fault.Timeout, "no answer within 50ms")
+	_, err = h.Node(t.Context(), m, NodeSpec{Type: "http_send", Config: json.RawMessage(`{"url":"u"}`)})
+	wantFault(t, err, fault.Denied, "grant.http")
+}
