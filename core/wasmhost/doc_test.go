@@ -62,6 +62,8 @@ func TestDocumentSaysLimits(t *testing.T) {
 	says("a call may record %d of each kind; texts are cut at %s bytes", def.MaxEventsPerSpan, grouped(maxText))
 	says("names and keys have at most %d bytes", maxName)
 	says("an event has at most %d attributes in a document of %d KiB", maxEventAttrs, maxEventDoc>>10)
+	says("also on redirects, of which it follows at most %d;", maxRedirects)
+	says("bounds the time (by default %.0f s, and the time of the step)", def.HTTPTimeout.Seconds())
 	says("parks a text of at most %s bytes", grouped(maxDetail))
 }
 
@@ -72,7 +74,7 @@ func TestDocumentNamesKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, v := range []any{abi.Run{}, abi.GenerateRequest{}, abi.Message{}, abi.GenerateResponse{}} {
+	for _, v := range []any{abi.Run{}, abi.GenerateRequest{}, abi.Message{}, abi.GenerateResponse{}, abi.HTTPRequest{}, abi.HTTPResponse{}} {
 		for typ, i := reflect.TypeOf(v), 0; i < typ.NumField(); i++ {
 			key, rest, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
 			want := `"` + key + `"`
