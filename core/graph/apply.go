@@ -169,6 +169,14 @@ func (n *Node) normalise() {
 			f.Concurrency = 0
 		}
 	}
+	if w := n.Wait; w != nil {
+		if w.OnTimeout == TimeoutFail {
+			w.OnTimeout = ""
+		}
+		if string(w.Schema) == "{}" {
+			w.Schema = nil
+		}
+	}
 	if b := n.Budget; b != nil && *b == (NodeBudget{}) {
 		n.Budget = nil
 	}
@@ -273,14 +281,14 @@ func (g *Graph) update(c Change) error {
 		return reorder(c, &g.Nodes, nodeOrder(g))
 	case "edges":
 		return reorder(c, &g.Edges, edgeOrder(g))
-	case "version", "summary", "state", "start", "output":
+	case "version", "summary", "durable", "state", "start", "output":
 	default:
 		return fault.New(fault.Invalid, c.Target, "%s does not reach %q", c.Kind, c.Path)
 	}
 	if err := stale(c, fieldsOf(g)[c.Path]); err != nil {
 		return err
 	}
-	to := map[string]any{"version": &g.Version, "summary": &g.Summary, "start": &g.Start, "output": &g.Output, "state": &g.State}[c.Path]
+	to := map[string]any{"version": &g.Version, "summary": &g.Summary, "durable": &g.Durable, "start": &g.Start, "output": &g.Output, "state": &g.State}[c.Path]
 	if len(c.New) > 0 {
 		switch c.Path {
 		case "output":
@@ -300,6 +308,8 @@ func (g *Graph) update(c Change) error {
 	switch to := to.(type) {
 	case *string:
 		*to = ""
+	case *bool:
+		*to = false
 	case *[]string:
 		*to = nil
 	case *map[string]*Key:

@@ -43,6 +43,13 @@ func compile(l *Locked) (*Plan, error) {
 			k := l.Locks[at]
 			pn.Type = run.NodeType{Name: k.Type, Version: k.Version, Digest: k.Digest}
 		}
+		if n.Wait != nil {
+			var at string
+			if pn.Wait, at, err = n.Wait.compile(); err != nil {
+				return nil, fault.Wrap("", "nodes."+n.Name+".wait."+at, err, "compile")
+			}
+			pn.Type = run.NodeType{Name: "wait"}
+		}
 		if n.Graph != "" {
 			nested, k, err := compileNested(l, n)
 			if err != nil {
@@ -121,6 +128,10 @@ func contentOf(l *Locked, pn *PlanNode) [32]byte {
 			assets = append(assets, name+"="+l.Assets[i].Digest)
 		}
 	}
-	return sha256.Sum256(canonicalOf(map[string]any{"type": pn.Type.Name, "module": pn.Type.Digest, "native": n.Native,
-		"config": n.Config, "assets": assets, "grant": n.Grant}))
+	of := map[string]any{"type": pn.Type.Name, "module": pn.Type.Digest, "native": n.Native,
+		"config": n.Config, "assets": assets, "grant": n.Grant}
+	if n.Wait != nil {
+		of["wait"] = n.Wait
+	}
+	return sha256.Sum256(canonicalOf(of))
 }

@@ -46,6 +46,7 @@ func (d *decoder) graph(g *Graph, root *yaml.Node) {
 		"graph":   d.name(&g.Name),
 		"version": d.str(&g.Version),
 		"summary": d.str(&g.Summary),
+		"durable": d.boolean(&g.Durable),
 		"policy":  d.name(&g.Policy),
 		"start":   d.str(&g.Start),
 		"state":   d.stateKeys(&g.State),
@@ -86,6 +87,7 @@ func (d *decoder) node(name string, n *yaml.Node, path string) *Node {
 		"module":     d.str(&v.Module),
 		"native":     d.str(&v.Native),
 		"graph":      d.str(&v.Graph),
+		"wait":       func(n *yaml.Node, path string) { v.Wait = d.wait(n, path) },
 		"state":      word(d, &v.State, StateIsolated, StateShared),
 		"config":     d.jsonObject(&v.Config),
 		"assets":     d.words(&v.Assets),
@@ -112,9 +114,9 @@ func (d *decoder) node(name string, n *yaml.Node, path string) *Node {
 			d.object(n, path, fields{"generate": d.boolean(&v.Grant.Generate), "clock": d.boolean(&v.Grant.Clock),
 				"random": d.boolean(&v.Grant.Random), "http": d.words(&v.Grant.HTTP)})
 		},
-	}, "isolation", "validate", "model", "wait", "implements")
-	if ok && lookup(n, "module") == nil && lookup(n, "native") == nil && lookup(n, "graph") == nil {
-		d.errorf(n, path, "add module: NAME@VERSION, graph: NAME@VERSION or native: FUNCTION", "says neither module nor graph nor native")
+	}, "isolation", "validate", "model", "implements")
+	if ok && lookup(n, "module") == nil && lookup(n, "native") == nil && lookup(n, "graph") == nil && lookup(n, "wait") == nil {
+		d.errorf(n, path, "add module: NAME@VERSION, graph: NAME@VERSION, native: FUNCTION or wait: {prompt: TEXT}", "says neither module nor graph nor native nor wait")
 	}
 	v.normalise()
 	return v

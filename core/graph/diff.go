@@ -16,14 +16,14 @@ type Kind string
 // by a person in a document and are only reported by Diff.
 const (
 	NodeConfigUpdate Kind = "node_config_update" // Path inside the config
-	NodeModuleUpdate Kind = "node_module_update" // Path module, native or graph
+	NodeModuleUpdate Kind = "node_module_update" // Path module, native, graph or wait
 	NodePolicyUpdate Kind = "node_policy_update" // Path timeout, retry, join, route, max_visits, input, foreach, state, cache, rate_limit, circuit_breaker, budget or idempotency_key
 	NodeAdd          Kind = "node_add"
 	NodeRemove       Kind = "node_remove"
 	EdgeAdd          Kind = "edge_add"
 	EdgeRemove       Kind = "edge_remove"
 	EdgeModify       Kind = "edge_modify"
-	GraphUpdate      Kind = "graph_update"      // Path version, summary, state, start, output, nodes or edges (their order)
+	GraphUpdate      Kind = "graph_update"      // Path version, summary, durable, state, start, output, nodes or edges (their order)
 	NodeGrantUpdate  Kind = "node_grant_update" // Path grant or assets
 	GraphGrantUpdate Kind = "graph_grant_update"
 )
@@ -86,7 +86,7 @@ func Diff(a, b *Graph) []Change {
 	for _, key := range []string{"graph", "policy", "assets"} {
 		d.field(GraphGrantUpdate, "", key, was[key], is[key])
 	}
-	for _, key := range []string{"version", "summary", "state"} {
+	for _, key := range []string{"version", "summary", "durable", "state"} {
 		d.field(GraphUpdate, "", key, was[key], is[key])
 	}
 	var nodes []string // order of the nodes once all were added and removed
@@ -127,7 +127,7 @@ func (d *differ) field(k Kind, target, path string, was, is json.RawMessage) {
 
 // The fields of a node by the kind of change that reaches them.
 var (
-	moduleFields = []string{"module", "native", "graph"}
+	moduleFields = []string{"module", "native", "graph", "wait"}
 	policyFields = []string{"timeout", "retry", "join", "route", "max_visits", "input", "foreach", "state",
 		"cache", "rate_limit", "circuit_breaker", "budget", "idempotency_key"}
 	grantFields = []string{"grant", "assets"}

@@ -73,6 +73,9 @@ func (n *Node) clone() *Node {
 	if c.CircuitBreaker = copied(n.CircuitBreaker); c.CircuitBreaker != nil {
 		c.CircuitBreaker.Kinds = slices.Clone(c.CircuitBreaker.Kinds)
 	}
+	if c.Wait = copied(n.Wait); c.Wait != nil {
+		c.Wait.Choices, c.Wait.Schema, c.Wait.Default = slices.Clone(n.Wait.Choices), slices.Clone(n.Wait.Schema), slices.Clone(n.Wait.Default)
+	}
 	if n.Input != nil {
 		c.Input = &Mapping{Raw: slices.Clone(n.Input.Raw)}
 	}

@@ -86,6 +86,8 @@ func (n *Node) runs() string {
 		return n.Module
 	case n.Graph != "":
 		return "graph " + n.Graph
+	case n.Wait != nil:
+		return "wait for a person"
 	}
 	return "native " + n.Native
 }

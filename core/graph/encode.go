@@ -21,6 +21,9 @@ func Encode(g *Graph) []byte {
 	put("version", g.Version)
 	put("summary", g.Summary)
 	put("policy", g.Policy)
+	if g.Durable {
+		put("durable", true)
+	}
 	put("assets", g.Assets)
 	put("state", g.State)
 	put("start", g.Start)
@@ -50,7 +53,7 @@ func Encode(g *Graph) []byte {
 }
 
 func encodeNode(n *Node) *yaml.Node {
-	return ordered(fieldsOf(n), "module", "native", "graph", "state", "config", "assets", "timeout", "retry", "join", "route", "max_visits",
+	return ordered(fieldsOf(n), "module", "native", "graph", "wait", "state", "config", "assets", "timeout", "retry", "join", "route", "max_visits",
 		"foreach", "input", "grant", "cache", "rate_limit", "circuit_breaker", "budget", "idempotency_key")
 }
 

@@ -37,16 +37,17 @@ type PlanKey struct {
 // PlanNode is one node of a plan.
 type PlanNode struct {
 	Spec    *Node
-	Type    run.NodeType // filled from the lock, native or graph
+	Type    run.NodeType // filled from the lock, native, graph or wait
 	In, Out []int        // indices into Edges, in document order
 	Join    Join
-	Nested  *Plan    // of a node that is a graph, else nil
-	Input   *Program // nil takes the incoming data as it is
-	Items   *Program // list of a foreach, nil outside of one
-	Key     *Program // of the cache, nil for the whole input
-	Idem    *Program // idempotency key, nil when none is given
-	Content [32]byte // sha256 of what the output depends on besides the input: module, config, assets, grants
-	Reads   []int    // nodes whose output the programs name, indices into Nodes
+	Wait    *PlanWait // of a node that waits for a person, else nil
+	Nested  *Plan     // of a node that is a graph, else nil
+	Input   *Program  // nil takes the incoming data as it is
+	Items   *Program  // list of a foreach, nil outside of one
+	Key     *Program  // of the cache, nil for the whole input
+	Idem    *Program  // idempotency key, nil when none is given
+	Content [32]byte  // sha256 of what the output depends on besides the input: module, config, assets, grants
+	Reads   []int     // nodes whose output the programs name, indices into Nodes
 }
 
 // PlanEdge is one edge of a plan.

@@ -15,11 +15,19 @@ func randomGraph(r *rand.Rand) *Graph {
 	g := &Graph{Name: pick("g", "h"), Version: pick("", "1.0.0", "on"), Summary: pick("", "a: b # c\n d"), Start: pick("n0", "n1")}
 	for _, i := range r.Perm(6)[:1+r.IntN(5)] {
 		n := &Node{Name: fmt.Sprint("n", i), Timeout: Duration(r.IntN(2) * 2500000), MaxVisits: r.IntN(3)}
-		switch r.IntN(3) {
+		switch r.IntN(4) {
 		case 0:
 			n.Module = pick("a@^1", "b@*")
 		case 1:
 			n.Graph, n.State = pick("g", "h@^1"), StateScope(pick("", "shared"))
+		case 2:
+			n.Wait = &Wait{Prompt: pick("ok?", "a: b # c\n d"), Timeout: Duration(r.IntN(2) * 2500000)}
+			if r.IntN(2) == 0 {
+				n.Wait.Choices, n.Wait.Schema = []string{"yes", "no"}, json.RawMessage(`{"type":"string"}`)
+			}
+			if r.IntN(2) == 0 {
+				n.Wait.OnTimeout, n.Wait.Default = TimeoutDefault, json.RawMessage(pick(`"no"`, "null", "0"))
+			}
 		default:
 			n.Native = pick("f", "true", "0x1")
 		}
@@ -60,6 +68,7 @@ func randomGraph(r *rand.Rand) *Graph {
 		}
 		g.Nodes = append(g.Nodes, n)
 	}
+	g.Durable = r.IntN(3) == 0
 	for i := range r.IntN(3) {
 		if g.State == nil {
 			g.State = map[string]*Key{}

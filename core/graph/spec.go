@@ -20,9 +20,10 @@ type Graph struct {
 	Name    string            `json:"graph"`
 	Version string            `json:"version,omitempty"` // a label for people
 	Summary string            `json:"summary,omitempty"`
-	Policy  string            `json:"policy,omitempty"` // name of the policy document, default the graph's name
-	Assets  map[string]string `json:"assets,omitempty"` // name -> file, relative to the document
-	State   map[string]*Key   `json:"state,omitempty"`  // declared keys of the run's state; with none, any key takes any JSON
+	Policy  string            `json:"policy,omitempty"`  // name of the policy document, default the graph's name
+	Assets  map[string]string `json:"assets,omitempty"`  // name -> file, relative to the document
+	State   map[string]*Key   `json:"state,omitempty"`   // declared keys of the run's state; with none, any key takes any JSON
+	Durable bool              `json:"durable,omitempty"` // a checkpoint after every step, so that a run survives its process; implied by a node that waits
 	Start   string            `json:"start"`
 	Nodes   []*Node           `json:"nodes"` // in document order
 	Edges   []*Edge           `json:"edges,omitempty"`
@@ -51,12 +52,14 @@ const (
 	ReduceAppend Reducer = "append" // a list that each write adds one element to
 )
 
-// Node is one step of the document. Exactly one of Module, Native and Graph is set.
+// Node is one step of the document. Exactly one of Module, Native, Graph and Wait
+// is set.
 type Node struct {
 	Name      string          `json:"name"`
 	Module    string          `json:"module,omitempty"` // node type and semver range, such as bm25@^1
 	Native    string          `json:"native,omitempty"` // a Go function registered by the host
 	Graph     string          `json:"graph,omitempty"`  // another graph and semver range, such as search@^1
+	Wait      *Wait           `json:"wait,omitempty"`   // a question to a person
 	State     StateScope      `json:"state,omitempty"`  // what state a nested graph has
 	Config    json.RawMessage `json:"config,omitempty"` // canonical JSON object
 	Assets    []string        `json:"assets,omitempty"`

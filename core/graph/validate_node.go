@@ -12,13 +12,13 @@ import (
 func (v *validator) node(n *Node) {
 	path := "nodes." + n.Name
 	kinds := 0
-	for _, set := range []string{n.Module, n.Native, n.Graph} {
-		if set != "" {
+	for _, set := range []bool{n.Module != "", n.Native != "", n.Graph != "", n.Wait != nil} {
+		if set {
 			kinds++
 		}
 	}
 	if kinds != 1 {
-		v.errorf(path, "keep one of them", "a node has exactly one of module, native and graph")
+		v.errorf(path, "keep one of them", "a node has exactly one of module, native, graph and wait")
 	}
 	if n.Graph != "" {
 		v.graph(n, path)
@@ -27,6 +27,9 @@ func (v *validator) node(n *Node) {
 	}
 	if n.Module != "" {
 		v.module(n, path)
+	}
+	if n.Wait != nil {
+		v.wait(n, path)
 	}
 	for i, name := range n.Assets {
 		if _, ok := v.g.Assets[name]; !ok {
