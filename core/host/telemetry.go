@@ -5,6 +5,8 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/sparkrsi/spark/core/plughost"
 	"github.com/sparkrsi/spark/core/telemetry"
@@ -20,8 +22,9 @@ type profile struct {
 	name   string
 	once   sync.Once
 	err    error
+	opened atomic.Bool         // rec may be read without once
 	rec    *telemetry.Recorder // nil when off
-	writer backend.Writer
+	writer backend.Writer      // safe for several who write
 	info   backend.Info
 	plugin *plughost.Plugin // nil for a backend in this process
 }
@@ -58,9 +61,8 @@ func (h *Host) openProfile(ctx context.Context, p *profile) error {
 	if !cfg.Enabled {
 		return nil
 	}
-	if w, ok := h.cfg.Backends[cfg.Backend]; ok {
-		p.writer = w
-	} else {
+	w, here := h.cfg.Backends[cfg.Backend]
+	if !here {
 		if cfg.Backend == "sqlite" && cfg.DBPath == "" {
 			cfg.DBPath = filepath.Join(h.cfg.DataDir, "telemetry.db")
 		}
@@ -71,18 +73,36 @@ func (h *Host) openProfile(ctx context.Context, p *profile) error {
 		if p.plugin, err = plughost.Launch(ctx, spec); err != nil {
 			return err
 		}
-		if p.writer, err = backend.NewClient(ctx, p.plugin.Conn(), nil); err != nil {
+		if w, err = backend.NewClient(ctx, p.plugin.Conn(), nil); err != nil {
 			return errors.Join(err, p.plugin.Close(ctx))
 		}
 	}
-	p.info = backend.Describe(p.writer)
+	p.writer, p.info = inTurns(w), backend.Describe(w)
 	rec, err := telemetry.New(cfg, p.writer, telemetry.Options{Environment: h.cfg.Environment, Logger: h.log,
 		SpoolDir: filepath.Join(h.cfg.DataDir, "spool", p.name)})
 	if err != nil {
+		if p.plugin != nil {
+			err = errors.Join(err, p.plugin.Close(ctx))
+		}
 		return err
 	}
 	p.rec = rec
+	p.opened.Store(true)
 	return nil
+}
+
+// recording returns the opened profile called name; "" is the default one. A
+// profile that is off is an Invalid fault.
+func (h *Host) recording(ctx context.Context, name string) (*profile, error) {
+	p, err := h.profile(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if p.rec == nil {
+		return nil, fault.New(fault.Invalid, "telemetry."+p.name, "telemetry is off in profile %q", p.name).
+			WithHint("name another profile, or enable this one")
+	}
+	return p, nil
 }
 
 func (p *profile) close(ctx context.Context) error {
@@ -119,21 +139,59 @@ func (h *Host) TelemetryStats(ctx context.Context, graphName string) (telemetry.
 	return p.rec.Stats(), nil
 }
 
-// Flush returns once everything recorded so far is durable in every backend.
-func (h *Host) Flush(ctx context.Context) error {
-	h.mu.Lock()
-	list := make([]*profile, 0, len(h.profiles))
-	for _, p := range h.profiles {
-		list = append(list, p)
+// Recorders returns the counters of every recorder that works, by the name of its
+// profile.
+func (h *Host) Recorders() map[string]telemetry.Stats {
+	all := map[string]telemetry.Stats{}
+	for _, p := range h.recorders() {
+		all[p.name] = p.rec.Stats()
 	}
-	h.mu.Unlock()
-	var errs []error
-	for _, p := range list {
-		if p.rec != nil {
-			errs = append(errs, p.rec.Flush(ctx))
+	return all
+}
+
+// recorders returns the profiles that record.
+func (h *Host) recorders() (list []*profile) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.profiles {
+		if p.opened.Load() {
+			list = append(list, p)
 		}
 	}
+	return list
+}
+
+// Flush returns once everything recorded so far is durable in every backend.
+func (h *Host) Flush(ctx context.Context) error {
+	var errs []error
+	for _, p := range h.recorders() {
+		errs = append(errs, p.rec.Flush(ctx))
+	}
 	return errors.Join(errs...)
+}
+
+// FlushProfile does what Flush does for one profile, which it opens: what an
+// earlier host left in its spool is written, too. "" is the default profile.
+func (h *Host) FlushProfile(ctx context.Context, name string) error {
+	p, err := h.recording(ctx, name)
+	if err != nil {
+		return err
+	}
+	return p.rec.Flush(ctx)
+}
+
+// Prune removes what ended before t from the backend of a profile and returns how
+// many traces that were; "" is the default profile. A Denied fault when the
+// backend cannot.
+func (h *Host) Prune(ctx context.Context, name string, t time.Time) (int64, error) {
+	p, err := h.recording(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	if err := p.rec.Flush(ctx); err != nil {
+		return 0, err
+	}
+	return p.rec.Prune(ctx, t)
 }
 
 // profileOf returns the profile that the policy of a graph names.

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -128,34 +127,24 @@ func (c *Client) Analyze(ctx context.Context, a Analyze) (*rsi.Analysis, error) 
 // Cycle runs one improvement cycle and calls progress, which may be nil, until
 // it ends.
 func (c *Client) Cycle(ctx context.Context, in Cycle, progress func(rsi.Progress)) (*rsi.Report, error) {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, "request", err, "encode")
-	}
-	resp, err := c.open(ctx, http.MethodPost, "/v1/rsi/cycle", "application/json", body, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		_, err := refused(c, resp)
-		return nil, err
-	}
-	d := json.NewDecoder(bufio.NewReader(resp.Body))
-	for {
-		var l line
-		if err := d.Decode(&l); err != nil {
-			return nil, c.broken(ctx, err)
-		}
-		switch {
-		case l.Error != nil:
-			return nil, l.Error.Fault()
-		case l.Report != nil:
-			return l.Report, nil
-		case l.Progress != nil && progress != nil:
-			progress(*l.Progress)
-		}
-	}
+	return follow[rsi.Progress, rsi.Report](ctx, c, "/v1/rsi/cycle", in, progress)
+}
+
+// Flush makes what a profile recorded durable; "" is the default one and all that
+// are in use.
+func (c *Client) Flush(ctx context.Context, profile string) (*Flushed, error) {
+	return post[Flushed](ctx, c, "/v1/telemetry/flush", Flush{profile})
+}
+
+// Prune removes old traces.
+func (c *Client) Prune(ctx context.Context, p Prune) (*Pruned, error) {
+	return post[Pruned](ctx, c, "/v1/telemetry/prune", p)
+}
+
+// Copy moves what one backend holds to another and calls progress, which may be
+// nil, until it ends.
+func (c *Client) Copy(ctx context.Context, in Copy, progress func(host.Copied)) (*host.Copied, error) {
+	return follow[host.Copied, host.Copied](ctx, c, "/v1/telemetry/copy", in, progress)
 }
 
 func get[Out any](ctx context.Context, c *Client, path string, q url.Values) (*Out, error) {

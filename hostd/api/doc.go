@@ -130,3 +130,32 @@ type Cycle struct {
 	Seed    uint64 `json:"seed,omitempty"`    // 0 draws one
 	Dataset string `json:"dataset,omitempty"` // a file of the host's machine in place of the policy's
 }
+
+// Flush asks that what was recorded be made durable.
+type Flush struct {
+	Profile string `json:"profile,omitempty"` // empty is the default one, and all that are in use
+}
+
+// Flushed is the figures of the profiles in use, after a flush.
+type Flushed struct {
+	Profiles map[string]telemetry.Stats `json:"profiles"`
+}
+
+// Prune asks that traces be removed that ended before a time.
+type Prune struct {
+	Profile string    `json:"profile,omitempty"` // empty is the default one
+	Before  time.Time `json:"before"`
+}
+
+// Pruned is what was removed.
+type Pruned struct {
+	Traces int64     `json:"traces"`
+	Before time.Time `json:"before"`
+}
+
+// Copy asks that what the backend of one profile holds be written to that of
+// another.
+type Copy struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -37,20 +36,10 @@ func (s *server) analyze(w http.ResponseWriter, r *http.Request) (any, error) {
 	return s.host.Analyze(r.Context(), in.Graph, opts)
 }
 
-// line is one line of the stream that a cycle answers with: progress, then the
-// report or the error, which is the last.
-type line struct {
-	Progress *rsi.Progress `json:"progress,omitempty"`
-	Report   *rsi.Report   `json:"report,omitempty"`
-	Error    *Error        `json:"error,omitempty"`
-}
-
-// progressEvery is how often a cycle's progress is sent within one phase.
+// progressEvery is how often the progress of one phase is sent.
 const progressEvery = 100 * time.Millisecond
 
-// cycle runs one improvement cycle and streams JSON lines. What is wrong before
-// the first line is answered as by other routes. The cycle ends when the client
-// goes away.
+// cycle runs one improvement cycle and streams JSON lines.
 func (s *server) cycle(w http.ResponseWriter, r *http.Request) {
 	var in Cycle
 	if err := read(w, r, &in); err != nil {
@@ -61,32 +50,14 @@ func (s *server) cycle(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, err, nil)
 		return
 	}
-	flush := http.NewResponseController(w)
-	started := false
-	send := func(l line) {
-		if !started {
-			w.Header().Set("Content-Type", "application/x-ndjson")
-			started = true
-		}
-		if b, err := json.Marshal(l); err == nil {
-			w.Write(append(b, '\n'))
-			flush.Flush()
-		}
-	}
-	var last time.Time
-	var phase string
-	report, err := s.host.Cycle(r.Context(), in.Graph, host.CycleOptions{Seed: in.Seed, Dataset: in.Dataset, Progress: func(p rsi.Progress) {
-		if now := time.Now(); p.Phase != phase || p.Total > 0 && p.Done == p.Total || now.Sub(last) >= progressEvery {
-			phase, last = p.Phase, now
-			send(line{Progress: &p})
-		}
-	}})
-	switch {
-	case err == nil:
-		send(line{Report: report})
-	case started:
-		send(line{Error: ErrorOf(err)})
-	default:
-		s.fail(w, err, nil)
-	}
+	stream(s, w, func(progress func(rsi.Progress)) (*rsi.Report, error) {
+		var last time.Time
+		var phase string
+		return s.host.Cycle(r.Context(), in.Graph, host.CycleOptions{Seed: in.Seed, Dataset: in.Dataset, Progress: func(p rsi.Progress) {
+			if now := time.Now(); p.Phase != phase || p.Total > 0 && p.Done == p.Total || now.Sub(last) >= progressEvery {
+				phase, last = p.Phase, now
+				progress(p)
+			}
+		}})
+	})
 }

@@ -52,6 +52,10 @@ func New(h *host.Host, o Options) http.Handler {
 	s.answer("GET /v1/telemetry/spans", s.spans)
 	s.answer("GET /v1/telemetry/metrics", s.metrics)
 	s.answer("GET /v1/telemetry/events", s.events)
+	s.answer("POST /v1/telemetry/flush", s.flush)
+	s.answer("POST /v1/telemetry/prune", s.prune)
+	s.mux.HandleFunc("POST /v1/telemetry/copy", s.copy)
+	s.mux.HandleFunc("GET /metrics", s.prometheus)
 	s.answer("POST /v1/rsi/analyze", s.analyze)
 	s.mux.HandleFunc("POST /v1/rsi/cycle", s.cycle)
 	s.answer("/", func(w http.ResponseWriter, r *http.Request) (any, error) {

@@ -20,6 +20,7 @@ import (
 	"github.com/sparkrsi/spark/hostd/api"
 	"github.com/sparkrsi/spark/hostd/cli"
 	"github.com/sparkrsi/spark/plugins/backends/memory"
+	"github.com/sparkrsi/spark/plugins/backends/otlp"
 	"github.com/sparkrsi/spark/plugins/backends/sqlite"
 	"github.com/sparkrsi/spark/plugins/models/replay"
 	"github.com/sparkrsi/spark/sdk/node/modbuild"
@@ -39,7 +40,7 @@ func program() cli.Config {
 	return cli.Config{
 		Version: "v0.0.0-test",
 		Stock:   func() ([]byte, error) { return os.ReadFile(filepath.Join(os.Getenv(fixtures), "stock.wasm")) },
-		Plugins: map[string]func() error{"memory": memory.Serve, "sqlite": sqlite.Serve, "replay": replay.Serve},
+		Plugins: map[string]func() error{"memory": memory.Serve, "sqlite": sqlite.Serve, "otlp": otlp.Serve, "replay": replay.Serve},
 	}
 }
 

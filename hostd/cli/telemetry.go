@@ -17,7 +17,7 @@ import (
 )
 
 func (a *app) telemetryCommand() *cobra.Command {
-	return parent("telemetry", "Look at what runs left behind",
+	return parent("telemetry", "Look at what runs left behind, and keep it",
 		`What runs recorded, read back from the backend that their graph writes to: traces
 (one a run), spans (one a step or model call), events and metrics. Everything that
 was recorded before the question is part of the answer.`,
@@ -25,7 +25,8 @@ was recorded before the question is part of the answer.`,
 		rowsCommand(a, "traces", "List runs", (*api.Client).Traces, tracesText),
 		rowsCommand(a, "spans", "List steps and model calls", (*api.Client).Spans, spansText),
 		rowsCommand(a, "metrics", "List metric points", (*api.Client).Metrics, metricsText),
-		rowsCommand(a, "events", "List events", (*api.Client).Events, eventsText))
+		rowsCommand(a, "events", "List events", (*api.Client).Events, eventsText),
+		a.flushCommand(), a.pruneCommand(), a.copyCommand())
 }
 
 // filters are the flags that select telemetry.
@@ -79,6 +80,9 @@ func moment(flag, s string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
 		return t, nil
 	}
+	if t, err := time.ParseInLocation(time.DateOnly, s, time.Local); err == nil {
+		return t, nil
+	}
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		if n, err := strconv.ParseFloat(days, 64); err == nil && n >= 0 && n < 1e5 {
 			return now.Add(-time.Duration(n * 24 * float64(time.Hour))), nil
@@ -88,7 +92,7 @@ func moment(flag, s string, now time.Time) (time.Time, error) {
 		return now.Add(-d), nil
 	}
 	return time.Time{}, fault.New(fault.Invalid, flag, "%q is neither a time nor how long ago", s).
-		WithHint("write 2026-01-31T12:00:00Z, 90m, 24h or 7d")
+		WithHint("write 2026-01-31T12:00:00Z, 2026-01-31, 90m, 24h or 7d")
 }
 
 // rowsCommand returns a command that prints one page of rows.
