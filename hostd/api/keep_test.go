@@ -49,7 +49,7 @@ func TestMetricsPage(t *testing.T) {
 	h := open(t)
 	c := api.InProcess(h)
 	apply(t, c, document("g", "1.0.0", "upper"))
-	if _, err := c.Run(t.Context(), api.Run{Graph: "g"}); err != nil {
+	if _, err := c.Run(t.Context(), api.Run{Graph: "g", Input: json.RawMessage(`"x"`)}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Flush(t.Context(), ""); err != nil {
