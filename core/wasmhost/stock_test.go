@@ -37,6 +37,8 @@ func BenchmarkStock(b *testing.B) {
 	answer := kilobyte(`{"expected":"the quick brown fox jumps over the lazy dog","output":"PAD"}`)
 	number := kilobyte(`{"expected":10,"output":"PAD"}`)
 	joined := `{` + list(10, `"step%d":{"id":"pkg/name.%d","score":0.25,"title":"Some title of this hit that is long","tags":["a","b"]}`) + `}`
+	found := `{"question":"join two lists","terms":["join","two","lists"],"hits":[` +
+		list(8, `{"id":"pkg/name.%d","pkg":"pkg","name":"JoinAll","kind":"func","sig":"func JoinAll()","summary":"JoinAll joins.","score":0.%d5}`) + `]}`
 	object := `{"items":[` + list(10, `{"id":"pkg/name.%d","s":0.%d5,"title":"Some title"}`) + `]}`
 	objects := `{"expected":` + object + `,"output":` + strings.ReplaceAll(object, `,"s"`, `, "s"`) + `}`
 	for _, x := range []struct{ name, config, in string }{
@@ -45,6 +47,10 @@ func BenchmarkStock(b *testing.B) {
 		{"transform", `{"output":{"first":"$.items.0.id","ids":"$.items.*.id","n":"$.items | length"}}`, hits},
 		{"transform", `{"output":{"top":{"$each":"$.items | where score > 0.3 | sort score desc | take 3","$as":{"id":"@.id","t":"@.title | upper"}}}}`, hits},
 		{"transform", `{}`, text},
+		{"textnorm", `{"stop_words":true}`, strings.Replace(text, "text", "question", 1)},
+		{"format", `{}`, found},
+		{"rerank", `{"name":1,"coverage":1,"kind":0.5}`, found},
+		{"mrr", `{}`, `{"expected":{"ids":["pkg/name.9"]},"output":{"answers":[` + list(14, `{"id":"pkg/name.%d","score":0.%d5,"title":"Some title of the hit"}`) + `]}}`},
 		{"split", `{"by":"sentences"}`, text},
 		{"split", `{"field":"items","size":2}`, hits},
 		{"split", `{"by":"words","size":50,"overlap":10}`, text},

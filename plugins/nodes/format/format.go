@@ -36,14 +36,27 @@ func (f *formatter) Process(in []byte, out *node.Writer) error {
 		if n++; n > f.k {
 			break
 		}
+		var id, score, sig, summary node.Value
+		for k, x := range h.Fields() {
+			switch string(k.Text()) {
+			case "id":
+				id = x
+			case "score":
+				score = x
+			case "sig":
+				sig = x
+			case "summary":
+				summary = x
+			}
+		}
 		out.Object()
-		out.Key("id").Value(h.Get("id"))
-		out.Key("score").Value(h.Get("score"))
-		if sig := h.Get("sig"); sig.Kind() == node.String {
+		out.Key("id").Value(id)
+		out.Key("score").Value(score)
+		if sig.Kind() == node.String {
 			out.Key("sig").Value(sig)
 		}
-		if s := h.Get("summary"); f.summary && s.Kind() == node.String {
-			out.Key("summary").Value(s)
+		if f.summary && summary.Kind() == node.String {
+			out.Key("summary").Value(summary)
 		}
 		out.End()
 	}

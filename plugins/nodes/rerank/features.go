@@ -17,18 +17,33 @@ import (
 func (r *reranker) features(v node.Value) float64 {
 	w := &r.weights
 	var sum float64
-	pkg := v.Get("pkg").Text()
+	var name, path, summary, kind, deprecated node.Value
+	for k, x := range v.Fields() {
+		switch string(k.Text()) {
+		case "name":
+			name = x
+		case "pkg":
+			path = x
+		case "summary":
+			summary = x
+		case "kind":
+			kind = x
+		case "deprecated":
+			deprecated = x
+		}
+	}
+	pkg := path.Text()
 	if w.coverage != 0 || w.name != 0 || w.pkg != 0 {
 		for i := range r.stems {
 			r.stems[i].seen = false
 		}
-		if named, of := r.mark(v.Get("name").Text()); of > 0 {
+		if named, of := r.mark(name.Text()); of > 0 {
 			sum += w.name * float64(named) / float64(of)
 		}
 		if matched, _ := r.mark(pkg); matched > 0 {
 			sum += w.pkg
 		}
-		r.text = v.Get("summary").AppendText(r.text[:0]) // summaries have line breaks, which Text would copy
+		r.text = summary.AppendText(r.text[:0]) // summaries have line breaks, which Text would copy
 		r.mark(r.text)
 		var covered float32
 		for i := range r.stems {
@@ -41,7 +56,7 @@ func (r *reranker) features(v node.Value) float64 {
 		}
 	}
 	if w.kind != 0 {
-		switch string(v.Get("kind").Text()) {
+		switch string(kind.Text()) {
 		case "func":
 			sum += w.kind
 		case "type":
@@ -50,7 +65,7 @@ func (r *reranker) features(v node.Value) float64 {
 			sum += 0.4 * w.kind
 		}
 	}
-	if deprecated, _ := v.Get("deprecated").Bool(); deprecated {
+	if old, _ := deprecated.Bool(); old {
 		sum -= w.deprecated
 	}
 	return sum - w.pathDepth*float64(bytes.Count(pkg, []byte{'/'}))

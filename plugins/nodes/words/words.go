@@ -52,6 +52,22 @@ var folded = func() (t [256]byte) {
 	return t
 }()
 
+// plainRun returns where the first run at or behind i begins, and ends if it is
+// of small ASCII letters alone, as most are: then it is one part as it stands.
+func plainRun(text []byte, i int) (from, to int) {
+	for i < len(text) && folded[text[i]] == 0 {
+		i++
+	}
+	from = i
+	for i < len(text) && text[i] >= 'a' && text[i] <= 'z' {
+		i++
+	}
+	if i < len(text) && folded[text[i]] != 0 {
+		return from, from
+	}
+	return from, i
+}
+
 // Hash returns a hash of the word w: FNV-1a with 64 bits. Two words of a language
 // have the same with a probability of less than 10^-9. Source: Fowler, Noll, Vo,
 // RFC 9923.
@@ -69,7 +85,16 @@ func Hash(w []byte) uint64 {
 func (c *Cutter) Parts(text []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for i := 0; ; {
-			from, to := nextRun(text, i)
+			from, end := plainRun(text, i)
+			if end > from {
+				c.buf = append(c.buf[:0], text[from:end]...)
+				if !yield(c.buf) {
+					return
+				}
+				i = end
+				continue
+			}
+			from, to := nextRun(text, from)
 			if from == to {
 				return
 			}
@@ -90,7 +115,16 @@ func (c *Cutter) Parts(text []byte) iter.Seq[[]byte] {
 func (c *Cutter) Names(text []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for i := 0; ; {
-			from, to := nextRun(text, i)
+			from, end := plainRun(text, i)
+			if end > from {
+				c.buf = append(c.buf[:0], text[from:end]...)
+				if !yield(c.buf) {
+					return
+				}
+				i = end
+				continue
+			}
+			from, to := nextRun(text, from)
 			if from == to {
 				return
 			}

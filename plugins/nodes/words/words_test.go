@@ -1,6 +1,8 @@
 package words
 
 import (
+	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -145,6 +147,41 @@ func FuzzRuns(f *testing.F) {
 		}
 		if from, to := nextRun(text, at); from != to {
 			t.Fatalf("%q: %q is left out", s, text[from:to])
+		}
+	})
+}
+
+// FuzzParts checks the same of parts and names.
+func FuzzParts(f *testing.F) {
+	f.Add("readAll HTTPServer x1 \u00e4b plain \u2013 words")
+	f.Fuzz(func(t *testing.T, s string) {
+		text := []byte(s)
+		var c, long Cutter
+		var parts, names []string
+		for i := 0; ; {
+			from, to := nextRun(text, i)
+			if from == to {
+				break
+			}
+			n := 0
+			for i = from; i < to; n++ {
+				end := partEnd(text[:to], i)
+				parts = append(parts, string(long.lower(text[i:end])))
+				names = append(names, parts[len(parts)-1])
+				i = end
+			}
+			if n > 1 {
+				names = append(names, string(long.lower(text[from:to])))
+			}
+		}
+		for i, cut := range []iter.Seq[[]byte]{c.Parts(text), c.Names(text)} {
+			var got []string
+			for w := range cut {
+				got = append(got, string(w))
+			}
+			if want := [][]string{parts, names}[i]; !slices.Equal(got, want) {
+				t.Fatalf("%q: %q, want %q", s, got, want)
+			}
 		}
 	})
 }
