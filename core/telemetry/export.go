@@ -73,22 +73,23 @@ func (x *exporter) run() {
 		x.retry = time.Now()
 	}
 	for {
-		timer.Reset(x.wait())
-		queue := x.queue
-		if x.sealed {
-			queue = nil // first the parcel that is waiting
+		if x.due.IsZero() && len(x.queue) > 0 { // they came while open was written
+			x.due = time.Now().Add(linger)
 		}
+		timer.Reset(x.wait())
 		select {
-		case r := <-queue:
-			x.take(&x.open, r)
-			if len(x.open.runs) == 1 {
-				x.due = time.Now().Add(linger)
-			}
-			if r.done != nil && len(x.queue) == 0 {
+		case <-x.wake:
+			switch {
+			case x.sealed: // first the parcel that is waiting
+			case !x.cfg.AsyncExport:
 				x.due = time.Now() // somebody waits for it
-			}
-			if x.full(&x.open) {
-				x.write(x.ctx)
+			default:
+				if x.due.IsZero() {
+					x.due = time.Now().Add(linger)
+				}
+				if x.batchWaits() {
+					x.gather(false)
+				}
 			}
 		case <-timer.C:
 		case req := <-x.flushes:
@@ -100,7 +101,7 @@ func (x *exporter) run() {
 		}
 		now := time.Now()
 		if !x.due.IsZero() && !now.Before(x.due) {
-			x.write(x.ctx)
+			x.gather(true)
 		}
 		if !x.retry.IsZero() && !now.Before(x.retry) {
 			x.forward(x.ctx)
@@ -112,6 +113,35 @@ func (x *exporter) run() {
 					x.log.Warn("telemetry is not durable", "error", err)
 				}
 			}
+		}
+	}
+}
+
+// gather writes what waits in full batches, and with all also the rest, as long as
+// the backend or the spool takes it.
+func (x *exporter) gather(all bool) {
+	if x.sealed && x.write(x.ctx) != nil && x.sealed {
+		return
+	}
+	for {
+		for !x.full(&x.open) {
+			select {
+			case r := <-x.queue:
+				x.take(&x.open, r)
+				continue
+			default:
+			}
+			break
+		}
+		whole := x.full(&x.open)
+		if !whole && !all {
+			if x.due.IsZero() && !x.open.empty() {
+				x.due = time.Now().Add(linger)
+			}
+			return
+		}
+		if x.write(x.ctx); x.sealed || !whole {
+			return
 		}
 	}
 }
@@ -129,6 +159,8 @@ func (x *exporter) wait() time.Duration {
 
 // take puts a run from the queue into p.
 func (x *exporter) take(p *parcel, r *Run) {
+	x.waiting.Add(-1)
+	x.waitingSpans.Add(-int64(len(r.t.Spans)))
 	x.queueBytes.Add(-int64(r.size))
 	if len(x.queue)*10 < cap(x.queue)*8 {
 		x.warned.Store(false)

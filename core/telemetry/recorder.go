@@ -61,6 +61,7 @@ type Recorder struct {
 	spool    *spool // the exporter's; nil without SpoolDir
 
 	queue   chan *Run
+	wake    chan struct{} // the queue holds the first run, or a batch
 	pressed chan struct{} // the queue is half full
 	flushes chan flushRequest
 	stop    <-chan struct{}    // closed by Close
@@ -73,12 +74,16 @@ type Recorder struct {
 	intake     sync.RWMutex // held while a run is offered, so that Close misses none
 	stopped    bool         // guarded by intake
 	queueBytes atomic.Int64
-	traces     atomic.Int64
-	sampledOut atomic.Int64
-	warned     atomic.Bool // the queue passed 90 % and has not yet fallen below
-	dropping   atomic.Bool // likewise, when something was dropped
-	spoolState atomic.Int32
-	counts     counts
+
+	wakeAt       int64        // of waiting
+	waiting      atomic.Int64 // runs in the queue, for wake; may lag behind
+	waitingSpans atomic.Int64
+	traces       atomic.Int64
+	sampledOut   atomic.Int64
+	warned       atomic.Bool // the queue passed 90 % and has not yet fallen below
+	dropping     atomic.Bool // likewise, when something was dropped
+	spoolState   atomic.Int32
+	counts       counts
 }
 
 type flushRequest struct {
@@ -110,6 +115,7 @@ func New(cfg Config, w backend.Writer, opts Options) (*Recorder, error) {
 		r.counts.s.SpoolBatches, r.counts.s.SpoolBytes, r.counts.s.SpoolTraces = len(r.spool.files), r.spool.bytes, r.spool.traces
 	}
 	r.headOnly = cfg.headOnly()
+	r.wakeAt = int64(min(cfg.BufferSize, max(cfg.MaxQueueSize/2, 1)))
 	r.meter.begin()
 	r.resource, r.custom = attributes(cfg.ResourceAttributes), attributes(cfg.CustomAttributes)
 	if !cfg.all() {
@@ -128,7 +134,7 @@ func New(cfg Config, w backend.Writer, opts Options) (*Recorder, error) {
 		return &Run{rec: r, t: backend.Trace{Spans: make([]backend.Span, 0, 16)}, attrs: make([]backend.Attr, 0, 96)}
 	}
 	r.queue = make(chan *Run, cfg.MaxQueueSize)
-	r.pressed = make(chan struct{}, 1)
+	r.wake, r.pressed = make(chan struct{}, 1), make(chan struct{}, 1)
 	r.flushes = make(chan flushRequest)
 	r.counts.reasons = map[string]int64{}
 	open, ending := context.WithCancel(context.Background())
@@ -157,7 +163,7 @@ func (r *Recorder) offer(x *Run) bool {
 	r.intake.RLock()
 	defer r.intake.RUnlock()
 	reason := ""
-	size := int64(x.size)
+	size, spans := int64(x.size), int64(len(x.t.Spans))
 	switch {
 	case r.stopped:
 		reason = "closed"
@@ -168,7 +174,7 @@ func (r *Recorder) offer(x *Run) bool {
 		select {
 		case r.queue <- x:
 			r.traces.Add(1)
-			r.pressure()
+			r.signal(spans, size)
 			return true
 		default:
 			r.queueBytes.Add(-size)
@@ -180,9 +186,20 @@ func (r *Recorder) offer(x *Run) bool {
 	return false
 }
 
-// pressure wakes an exporter that waits for the backend when the queue is half
-// full, and warns when it is nearly so.
-func (r *Recorder) pressure() {
+// signal wakes the exporter for the first run that waits, which begins the linger,
+// and for the one that fills a batch or half of the queue: waking it for every run would cost more
+// than recording it. It wakes an exporter that waits for the backend when the queue
+// is half full, and warns when it is nearly so.
+func (r *Recorder) signal(spans, size int64) {
+	waiting, all, bytes := r.waiting.Add(1), r.waitingSpans.Add(spans), r.queueBytes.Load()
+	crossed := func(after, step, bound int64) bool { return after >= bound && after-step < bound }
+	if waiting == 1 || waiting == r.wakeAt || !r.cfg.AsyncExport ||
+		crossed(all, spans, batchSpans) || crossed(bytes, size, batchBytes) {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	}
 	n := len(r.queue)
 	if r.spool != nil && (2*n >= cap(r.queue) || 2*r.queueBytes.Load() >= maxQueueBytes) {
 		select {
@@ -193,6 +210,11 @@ func (r *Recorder) pressure() {
 	if 10*n >= 9*cap(r.queue) && !r.warned.Swap(true) {
 		r.log.Warn("telemetry queue is nearly full", "waiting", n, "max_queue_size", cap(r.queue))
 	}
+}
+
+// batchWaits reports whether the queue holds a full batch, or is half full.
+func (r *Recorder) batchWaits() bool {
+	return r.waiting.Load() >= r.wakeAt || r.waitingSpans.Load() >= batchSpans || r.queueBytes.Load() >= batchBytes
 }
 
 // await waits until a run's trace was written or given up, not longer than the

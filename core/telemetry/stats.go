@@ -45,7 +45,7 @@ type counts struct {
 //
 // OverheadRatio is the processor time of telemetry in this process by that of the
 // process, since the Recorder was made: the recording of runs, measured on every
-// 61st observation, and the export, measured by the clock of its thread. Not in it
+// 61st observation, and every eighth write, measured by the clock of its thread. Not in it
 // are the garbage collector, the goroutines of gRPC and the backend's process.
 func (r *Recorder) Stats() Stats {
 	if r == nil || r.off {
