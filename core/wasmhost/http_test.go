@@ -115,7 +115,8 @@ func TestHTTP(t *testing.T) {
 	for _, a := range st.Trail.Events[0].Attrs {
 		attrs[a.Key] = a.Value.Any()
 	}
-	if attrs["url.origin"] != s.URL || attrs["http.request.method"] != "POST" || attrs["http.response.status_code"] != int64(http.StatusTeapot) {
+	if attrs["url.scheme"] != "http" || attrs["server.address"] != "127.0.0.1" ||
+		s.URL != fmt.Sprint("http://127.0.0.1:", attrs["server.port"]) || attrs["http.request.method"] != "POST" || attrs["http.response.status_code"] != int64(http.StatusTeapot) {
 		t.Errorf("attributes %v", attrs)
 	}
 	if r, _ := send(map[string]any{"method": "PUT", "url": s.URL + "/echo", "hex": "00ff00"}); r.Hex != "00ff00" || r.Headers["x-method"] != "PUT" {

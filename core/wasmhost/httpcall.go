@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,8 +57,8 @@ func (in *instance) fetch(ctx context.Context, a *access, q *abi.HTTPRequest) ([
 	resp, err := a.do(ctx, q)
 	if in.fits(&in.call.events) {
 		e := run.Event{Type: "http", Name: "http", Time: from, Attrs: []run.Attr{
-			run.String("http.request.method", q.Method), run.String("url.origin", shownOrigin(q.URL)),
-			run.Float("http.duration", time.Since(from).Seconds())}}
+			run.String("http.request.method", q.Method), run.Float("http.client.request.duration", time.Since(from).Seconds())}}
+		e.Attrs = append(e.Attrs, server(q.URL)...)
 		if err != nil {
 			e.Attrs = append(e.Attrs, run.String("error.type", string(fault.KindOf(err))))
 		} else {
@@ -75,15 +78,27 @@ func (in *instance) fetch(ctx context.Context, a *access, q *abi.HTTPRequest) ([
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// shownOrigin is the origin of a URL for the record, where paths and queries,
-// which may hold anything, have no place.
-func shownOrigin(s string) string {
-	r, err := http.NewRequest(http.MethodGet, s, nil)
+// server returns attributes, named as OpenTelemetry does, that say where a URL
+// leads. Its path and query, which may hold anything, have no place in a record.
+func server(s string) []run.Attr {
+	u, err := url.Parse(s)
 	if err != nil {
-		return ""
+		return nil
 	}
-	o, _ := originOf(r.URL)
-	return string(o)
+	o, why := originOf(u)
+	if why != "" {
+		return nil
+	}
+	scheme, _, _ := strings.Cut(string(o), ":")
+	host, port, err := net.SplitHostPort(o.address())
+	if err != nil {
+		return nil
+	}
+	attrs := []run.Attr{run.String("url.scheme", scheme), run.String("server.address", host)}
+	if n, err := strconv.Atoi(port); err == nil {
+		attrs = append(attrs, run.Int("server.port", int64(n)))
+	}
+	return attrs
 }
 
 // decodeRequest reads the document of a request and checks it, but for what was
