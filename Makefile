@@ -42,8 +42,9 @@ check: $(WASM) ## formatting, vet, staticcheck, generated code, tidy modules
 	@$(GO) run -C tools ./protogen -check
 	@$(GO) mod tidy -diff
 
-generate: ## write the generated code anew
+generate: ## write what is generated anew
 	@$(GO) run -C tools ./protogen
+	@$(GO) run ./plugins/nodes/nodedoc -o docs/NODES.md ./plugins/nodes/stock
 
 bench: $(WASM) ## measure, beside the peers
 	@$(GO) run -C peers ./cmd/bench
