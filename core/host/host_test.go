@@ -456,6 +456,42 @@ func TestClosedHost(t *testing.T) {
 	}
 }
 
+// TestBackendThatIsDown opens a host whose PostgreSQL does not answer: runs go on,
+// and what they recorded is there once the server is.
+func TestBackendThatIsDown(t *testing.T) {
+	server := testpg.New(t, testpg.Options{})
+	p := telemetry.Defaults()
+	p.Backend, p.ConnectionString = "postgres", telemetry.Secret(server.URL())
+	p.BackendSettings = map[string]any{"connect_timeout": 1}
+	server.Halt(t, false)
+	h := open(t, t.TempDir(), Config{Telemetry: map[string]telemetry.Config{"default": p}})
+	apply(t, h, doc("1.0.0"))
+	for range 5 {
+		if _, err := h.Run(t.Context(), Request{Graph: "greet", Input: json.RawMessage(`{"name":"x"}`)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q, err := h.Query(t.Context(), "greet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Aggregate(t.Context(), backend.Filter{Graph: "greet"}); err == nil {
+		t.Fatal("a backend that is down answered")
+	}
+	server.Resume(t)
+	deadline := time.Now().Add(time.Minute)
+	for {
+		agg, err := q.Aggregate(t.Context(), backend.Filter{Graph: "greet"})
+		if err == nil && agg.Runs.Count == 5 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a minute after the server came back: %+v %v", agg, err)
+		}
+		time.Sleep(50 * time.Millisecond) // polls until the recorder has written
+	}
+}
+
 // TestTelemetryInPostgreSQL records runs in a real server, through the plugin.
 func TestTelemetryInPostgreSQL(t *testing.T) {
 	server := testpg.Start(t)

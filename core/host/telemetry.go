@@ -70,11 +70,13 @@ func (h *Host) openProfile(ctx context.Context, p *profile) error {
 		if err != nil {
 			return err
 		}
-		if p.plugin, err = plughost.Launch(ctx, spec); err != nil {
+		w, p.plugin, err = launch(ctx, spec)
+		if down(err) {
+			h.log.Warn("the telemetry backend is down; runs go on and what they record waits", "profile", p.name, "backend", cfg.Backend, "error", err)
+			w = &late{name: cfg.Backend, err: err, next: time.Now().Add(lateRetry),
+				open: func(ctx context.Context) (backend.Writer, *plughost.Plugin, error) { return launch(ctx, spec) }}
+		} else if err != nil {
 			return err
-		}
-		if w, err = backend.NewClient(ctx, p.plugin.Conn(), nil); err != nil {
-			return errors.Join(err, p.plugin.Close(ctx))
 		}
 	}
 	p.writer, p.info = inTurns(w), backend.Describe(w)
