@@ -17,7 +17,7 @@ import (
 
 // Config is one telemetry profile. Defaults fills it; a zero Config is off.
 type Config struct {
-	Enabled bool   `json:"enabled" koanf:"enabled"`
+	Enabled bool   `json:"enabled" koanf:"enabled"`           // false records nothing
 	Backend string `json:"backend" koanf:"backend"`           // name of a backend plugin
 	DBPath  string `json:"db_path,omitempty" koanf:"db_path"` // file of the backend, such as SQLite's
 
@@ -38,21 +38,21 @@ type Config struct {
 	AsyncExport    bool     `json:"async_export" koanf:"async_export"`       // false: a run waits until its trace is written
 	RetentionDays  int      `json:"retention_days" koanf:"retention_days"`   // older traces are pruned every hour
 
-	EnableTraces  bool `json:"enable_traces" koanf:"enable_traces"`
-	EnableMetrics bool `json:"enable_metrics" koanf:"enable_metrics"`
-	EnableEvents  bool `json:"enable_events" koanf:"enable_events"`
+	EnableTraces  bool `json:"enable_traces" koanf:"enable_traces"`   // false keeps events and metrics only
+	EnableMetrics bool `json:"enable_metrics" koanf:"enable_metrics"` // recorded and derived ones
+	EnableEvents  bool `json:"enable_events" koanf:"enable_events"`   // recorded and derived ones
 
-	CaptureInputs  bool `json:"capture_inputs" koanf:"capture_inputs"`
-	CaptureOutputs bool `json:"capture_outputs" koanf:"capture_outputs"`
-	CaptureErrors  bool `json:"capture_errors" koanf:"capture_errors"` // false keeps error_type only
+	CaptureInputs  bool `json:"capture_inputs" koanf:"capture_inputs"`   // of runs and steps, as attributes, at most 16 KiB each
+	CaptureOutputs bool `json:"capture_outputs" koanf:"capture_outputs"` // likewise
+	CaptureErrors  bool `json:"capture_errors" koanf:"capture_errors"`   // false keeps error_type only
 
 	ResourceAttributes map[string]string `json:"resource_attributes,omitempty" koanf:"resource_attributes"` // of the process, on every trace
 	CustomAttributes   map[string]string `json:"custom_attributes,omitempty" koanf:"custom_attributes"`     // on every trace
 
 	PropagateContext bool `json:"propagate_context" koanf:"propagate_context"` // take and give the trace of callers and callees, W3C traceparent
 
-	MaxEventsPerSpan int `json:"max_events_per_span" koanf:"max_events_per_span"`
-	MaxSpansPerTrace int `json:"max_spans_per_trace" koanf:"max_spans_per_trace"`
+	MaxEventsPerSpan int `json:"max_events_per_span" koanf:"max_events_per_span"` // recorded ones; more are counted as dropped
+	MaxSpansPerTrace int `json:"max_spans_per_trace" koanf:"max_spans_per_trace"` // more are counted as dropped; at most 100000
 }
 
 // Defaults returns the profile of a host that says nothing about telemetry.

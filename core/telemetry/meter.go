@@ -13,8 +13,8 @@ const measureEvery = 61
 
 // meter measures what telemetry costs its process. Safe for concurrent use.
 type meter struct {
-	recording atomic.Int64  // nanoseconds
-	exporting atomic.Int64  // nanoseconds of processor time
+	recording atomic.Int64 // nanoseconds
+	exporting atomic.Int64 // nanoseconds of processor time
 	writes    atomic.Int64
 	start     time.Duration // processor time of the process before; set once
 }

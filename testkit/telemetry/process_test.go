@@ -16,6 +16,7 @@ import (
 	"github.com/sparkrsi/spark/core/plughost"
 	"github.com/sparkrsi/spark/core/run"
 	"github.com/sparkrsi/spark/core/telemetry"
+	"github.com/sparkrsi/spark/plugins/backends/memory"
 	"github.com/sparkrsi/spark/plugins/backends/sqlite"
 	"github.com/sparkrsi/spark/sdk/backend"
 	"github.com/sparkrsi/spark/sdk/fault"
@@ -33,12 +34,14 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	if len(os.Args) > 1 && os.Args[1] == "serve-sqlite" {
-		if err := sqlite.Serve(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	if len(os.Args) > 1 {
+		if serve := map[string]func() error{"serve-sqlite": sqlite.Serve, "serve-memory": memory.Serve}[os.Args[1]]; serve != nil {
+			if err := serve(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
 		}
-		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }

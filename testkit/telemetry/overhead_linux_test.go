@@ -1,17 +1,4 @@
-// Overhead measures what telemetry costs beside the work of the nodes it records.
-//
-//	go run ./testkit/telemetry/overhead -backend sqlite -node 1ms
-//
-// Pairs of runs are interleaved, without and with a recorder whose backend is a
-// plugin process of its own. A node burns processor time, which the clock of its
-// thread measures; what else the host spends (by getrusage), and all that the
-// plugin spends (by the kernel's account of its threads), less what the host spends
-// without the recorder, is telemetry: recorder, export, gRPC, collector, database
-// and a Flush at the end of each side. Everything is recorded, inputs and outputs
-// are not captured, each span has eight attributes. The result is telemetry's time
-// a span by the node's time: the median of the pairs, and the interval that holds
-// the true median with 95 % confidence by the order of the pairs.
-package main
+package telemetry_test
 
 import (
 	"context"
@@ -25,77 +12,78 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 	"unsafe"
 
 	"github.com/sparkrsi/spark/core/plughost"
 	"github.com/sparkrsi/spark/core/run"
 	"github.com/sparkrsi/spark/core/telemetry"
-	"github.com/sparkrsi/spark/plugins/backends/memory"
-	"github.com/sparkrsi/spark/plugins/backends/sqlite"
 	"github.com/sparkrsi/spark/sdk/backend"
 )
 
 var (
-	kind  = flag.String("backend", "sqlite", "memory or sqlite")
-	node  = flag.Duration("node", time.Millisecond, "processor time of a node")
-	pairs = flag.Int("pairs", 20, "interleaved pairs")
-	side  = flag.Duration("side", time.Second, "work of the nodes on each side of a pair")
-	rate  = flag.Float64("rate", 1, "sampling_rate")
+	pairs = flag.Int("overhead.pairs", 3, "interleaved pairs of BenchmarkOverhead")
+	work  = flag.Duration("overhead.side", 200*time.Millisecond, "work of the nodes on each side of a pair")
 )
 
 const steps = 10 // of a run
 
-func main() {
-	if len(os.Args) == 3 && os.Args[1] == "serve" {
-		serve := map[string]func() error{"memory": memory.Serve, "sqlite": sqlite.Serve}[os.Args[2]]
-		if err := serve(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+// BenchmarkOverhead measures what telemetry costs beside the work of the nodes it
+// records:
+//
+//	go test ./testkit/telemetry -run '^$' -bench Overhead -benchtime 1x -overhead.pairs 20 -overhead.side 2s
+//
+// Pairs of runs are interleaved, without and with a recorder whose backend is a
+// plugin process of its own. A node burns processor time, which the clock of its
+// thread measures; what else the host spends (by getrusage), and all that the
+// plugin spends (by the kernel's account of its threads), less what the host spends
+// without the recorder, is telemetry: recorder, export, gRPC, collector, database
+// and a Flush at the end of each side. Everything is recorded, inputs and outputs
+// are not captured, each span has eight attributes. The result is telemetry's time
+// a span by the node's time: the median of the pairs, and the interval that holds
+// the true median with 95 % confidence by the order of the pairs.
+func BenchmarkOverhead(b *testing.B) {
+	for _, kind := range []string{"memory", "sqlite"} {
+		for _, node := range []time.Duration{time.Millisecond, 100 * time.Microsecond} {
+			b.Run(kind+"/"+node.String(), func(b *testing.B) {
+				for b.Loop() {
+					overhead(b, kind, node)
+				}
+			})
 		}
-		return
-	}
-	flag.Parse()
-	if err := measure(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
 	}
 }
 
-func measure() error {
-	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "overhead")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
+func overhead(t *testing.B, kind string, node time.Duration) {
+	ctx, dir := t.Context(), t.TempDir()
 	config := map[string]string{}
-	if *kind == "sqlite" {
+	if kind == "sqlite" {
 		config["db_path"] = filepath.Join(dir, "telemetry.db")
 	}
 	settings, err := json.Marshal(config)
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
-	p, err := plughost.Launch(ctx, plughost.Spec{Name: *kind, Kind: plughost.Backend, Args: []string{"serve", *kind}, Config: settings})
+	p, err := plughost.Launch(ctx, plughost.Spec{Name: kind, Kind: plughost.Backend, Args: []string{"serve-" + kind}, Config: settings})
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
-	defer p.Close(ctx)
+	defer p.Close(context.Background())
 	w, err := backend.NewClient(ctx, p.Conn(), nil)
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
 	cfg := telemetry.Defaults()
-	cfg.Backend, cfg.SamplingRate = *kind, *rate
+	cfg.Backend = kind
 	r, err := telemetry.New(cfg, w, telemetry.Options{Environment: "benchmark", SpoolDir: filepath.Join(dir, "spool")})
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
-	defer r.Close(ctx)
+	defer r.Close(context.Background())
 	b := &bench{plugin: p.Info().PID, trail: attributes()}
-	b.calibrate(*node)
-	runs := max(int(*side / *node)/steps, 1)
+	b.calibrate(node)
+	runs := max(int(*work/node)/steps, 1)
 	for range 2 {
 		b.side(ctx, nil, runs) // warm
 		b.side(ctx, r, runs)
@@ -115,14 +103,17 @@ func measure() error {
 		shares = append(shares, 100*cost*spans/float64(on.nodes))
 	}
 	if s := r.Stats(); s.Dropped > 0 || s.ExportedTraces != s.Traces {
-		return fmt.Errorf("not everything was stored: %+v", s)
+		t.Fatalf("not everything was stored: %+v", s)
 	}
-	cost, low, high := median(costs)
-	share, from, to := median(shares)
+	cost, _, _ := median(costs)
 	inHost, _, _ := median(hosts)
-	fmt.Printf("%s, node %v, sampling %v: %.2f us a span [%.2f, %.2f], of them %.2f in the host, overhead %.3f %% [%.3f, %.3f], %d pairs of %d spans, overhead_ratio by Stats %.4f\n",
-		*kind, *node, *rate, cost, low, high, inHost, share, from, to, *pairs, runs*steps, r.Stats().OverheadRatio)
-	return nil
+	share, low, high := median(shares)
+	t.ReportMetric(cost, "us/span")
+	t.ReportMetric(inHost, "us-in-host/span")
+	t.ReportMetric(share, "%")
+	t.ReportMetric(low, "%low")
+	t.ReportMetric(high, "%high")
+	t.ReportMetric(100*r.Stats().OverheadRatio, "%by-stats")
 }
 
 // attributes returns eight of them.
@@ -172,7 +163,7 @@ func (b *bench) side(ctx context.Context, r *telemetry.Recorder, runs int) (s sa
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	runtime.GC()
-	host, plugin := processTime(), b.pluginTime()
+	host, plugin := processTime(), taskTime(b.plugin)
 	o := &run.Observation{}
 	for range runs {
 		info := &run.Info{ID: run.NewID(), Graph: "overhead", Version: "1.0.0", Kind: run.Production, Started: time.Now()}
@@ -193,7 +184,7 @@ func (b *bench) side(ctx context.Context, r *telemetry.Recorder, runs int) (s sa
 	if err := r.Flush(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
-	s.host, s.plugin = processTime()-host, b.pluginTime()-plugin
+	s.host, s.plugin = processTime()-host, taskTime(b.plugin)-plugin
 	if r == nil {
 		s.plugin = 0
 	}
@@ -237,9 +228,9 @@ func threadTime() int64 {
 	return t.Nano()
 }
 
-// pluginTime returns the processor time of the plugin's threads.
-func (b *bench) pluginTime() (ns int64) {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", b.plugin))
+// taskTime returns the processor time, in nanoseconds, of the threads of a process.
+func taskTime(pid int) (ns int64) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	for _, f := range files {
 		text, err := os.ReadFile(f)
 		if err != nil {
