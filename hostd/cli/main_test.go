@@ -104,12 +104,31 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("EXAMPLES", examples)
+			e.Setenv("CHECKOUT", filepath.Dir(examples))
+			if err := toolchain(e); err != nil {
+				return err
+			}
 			return warmCache(filepath.Join(e.WorkDir, ".spark"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"fails": fails, "await": await, "newer": newer, "unchanged": unchanged, "freeport": freeport,
 		},
 	})
+}
+
+// toolchain lets scripts build with what is on this machine, and nothing else.
+func toolchain(e *testscript.Env) error {
+	names := []string{"GOCACHE", "GOMODCACHE", "GOFLAGS"}
+	out, err := exec.Command("go", append([]string{"env"}, names...)...).Output()
+	if err != nil {
+		return fmt.Errorf("go env: %w", err)
+	}
+	for i, line := range strings.Split(strings.TrimSuffix(string(out), "\n"), "\n") {
+		e.Setenv(names[i], line)
+	}
+	e.Setenv("GOPROXY", "off")
+	e.Setenv("GOWORK", "off")
+	return nil
 }
 
 // fails STATUS COMMAND... wants exactly this exit status.
