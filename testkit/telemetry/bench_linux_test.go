@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sparkrsi/spark/core/plughost"
+	"github.com/sparkrsi/spark/core/telemetry"
 	"github.com/sparkrsi/spark/plugins/backends/sqlite"
 	"github.com/sparkrsi/spark/sdk/backend"
 	"github.com/sparkrsi/spark/testkit/backendtest"
@@ -76,4 +77,53 @@ func cpuTime(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkOverview asks the process for the statistics of a day of one version
+// with ten nodes: what it takes does not depend on how many spans there were.
+func BenchmarkOverview(b *testing.B) {
+	config, err := json.Marshal(sqlite.Config{DBPath: filepath.Join(b.TempDir(), "telemetry.db")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, err := plughost.Launch(b.Context(), plughost.Spec{Name: "sqlite", Kind: plughost.Backend, Args: []string{"serve-sqlite"}, Config: config})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close(context.Background())
+	c, err := backend.NewClient(b.Context(), p.Conn(), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var rows []backend.Sketch
+	for hour := range int64(24) {
+		var sum backend.Tallies
+		for n, t := range tenSteps(400) {
+			for i := range t.Spans {
+				t.Spans[i].End += int64(n*i) * 7919
+			}
+			sum.Add(t, 1)
+		}
+		add := func(node string, t *backend.Tally) {
+			rows = append(rows, backend.Sketch{Epoch: backendtest.ID(1), Graph: "docsearch", Version: "1.0.0", Hour: 493_000 + hour, Node: node, Seq: 1, Data: t.Encode(nil)})
+		}
+		add("", &sum.Run)
+		for node, t := range sum.Nodes {
+			add(node, t)
+		}
+	}
+	if _, err := c.Write(b.Context(), &backend.Batch{ID: backendtest.ID(1), Sketches: rows}); err != nil {
+		b.Fatal(err)
+	}
+	q, err := telemetry.NewQuery(c, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		a, err := q.Overview(b.Context(), backend.Filter{Graph: "docsearch", Version: "1.0.0"})
+		if err != nil || len(a.Nodes) != 10 || a.Runs.Recorded == 0 {
+			b.Fatal(a, err)
+		}
+	}
+	b.ReportMetric(float64(len(rows)), "rows")
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -272,19 +273,88 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+var aggregateSpans = flag.Int("sqlite.spans", 100_000, "spans that BenchmarkAggregate sums up")
+
+// BenchmarkAggregate sums up runs of ten steps with eight attributes, of one
+// version, exactly and weighted.
 func BenchmarkAggregate(b *testing.B) {
 	w := openIn(b, b.TempDir())
 	defer w.Close(context.Background())
-	for n := range 20 {
-		if _, err := w.Write(b.Context(), &backend.Batch{ID: backendtest.ID(n), Traces: backendtest.Samples(n*500, n*500+500)}); err != nil {
+	traces := tenSteps(400)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for n := range *aggregateSpans / 4000 {
+		for _, t := range traces {
+			binary.BigEndian.PutUint64(t.TraceID[:], rng.Uint64())
+			t.RunID, t.Graph, t.Version, t.RunKind = t.TraceID, "docsearch", "1.0.0", "production"
+			t.Start += 1e9
+			t.End += 1e9
+		}
+		if _, err := w.Write(b.Context(), &backend.Batch{ID: backendtest.ID(n), Traces: traces}); err != nil {
 			b.Fatal(err)
 		}
 	}
-	c, _ := w.Count(b.Context())
+	if err := w.Flush(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	c, err := w.Count(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	begin := cpuTime(b)
 	for b.Loop() {
-		if _, err := w.Aggregate(b.Context(), backend.Filter{}); err != nil {
-			b.Fatal(err)
+		a, err := w.Aggregate(b.Context(), backend.Filter{Graph: "docsearch", Version: "1.0.0", RunKind: "production"})
+		if err != nil || a.Runs.Recorded == 0 {
+			b.Fatal(a.Runs, err)
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(c.Spans), "ns/span")
+	b.ReportMetric(float64((cpuTime(b)-begin).Nanoseconds())/float64(b.N)/float64(c.Spans), "cpu-ns/span")
+}
+
+// On a full disk nothing of a batch counts as stored, and the same batch goes
+// through when there is room again.
+func TestFullDisk(t *testing.T) {
+	b := openIn(t, t.TempDir())
+	defer b.Close(context.Background())
+	limit := func(pages int) {
+		t.Helper()
+		if err := b.with(t.Context(), "limit", func(c *sq.Conn) error {
+			return sqlitex.ExecuteTransient(c, fmt.Sprintf("PRAGMA max_page_count = %d", pages), nil)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, b, 0, 500)
+	limit(1) // what there is already
+	batch := &backend.Batch{ID: backendtest.ID(1), Traces: backendtest.Samples(500, 1500)}
+	if _, err := b.Write(t.Context(), batch); !fault.Is(err, fault.Unavailable) || fault.HintOf(err) == "" {
+		t.Fatalf("write: %v (%s, hint %q)", err, fault.KindOf(err), fault.HintOf(err))
+	}
+	if n, err := b.Count(t.Context()); err != nil || n.Traces != 500 {
+		t.Errorf("after the failure: %+v, %v", n, err)
+	}
+	limit(1 << 30)
+	if _, err := b.Write(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := b.Count(t.Context()); err != nil || n.Traces != 1500 {
+		t.Errorf("in the end: %+v, %v", n, err)
+	}
+}
+
+// A larger file than can be checked in the time of a start is opened; damage in it
+// is reported by who reads it.
+func TestCheckHasADeadline(t *testing.T) {
+	path := filled(t)
+	b, err := open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close(context.Background())
+	if err := b.check(time.Nanosecond); err != nil {
+		t.Errorf("a check that had no time: %v", err)
+	}
+	if err := b.check(time.Minute); err != nil {
+		t.Errorf("a check with time: %v", err)
+	}
 }

@@ -166,7 +166,7 @@ func (b *Backend) prepare() error {
 	if err := b.modes(); err != nil {
 		return err
 	}
-	return b.check()
+	return b.check(checkTime)
 }
 
 // modes are set on every start. A commit is a write to the log without a sync:
@@ -194,9 +194,9 @@ func (b *Backend) create() error {
 		fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", applicationID, schemaVersion), nil)
 }
 
-// check looks for damage, at most checkTime long.
-func (b *Backend) check() error {
-	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+// check looks for damage, not longer than patience.
+func (b *Backend) check(patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	b.conn.SetInterrupt(ctx.Done())
 	defer b.conn.SetInterrupt(nil)
