@@ -135,7 +135,7 @@ func (r record) ConvertToType(ref.Type) ref.Val { return r.refuse() }
 
 // Iterator yields nothing.
 func (r record) Iterator() traits.Iterator {
-	return types.NewRefValList(types.DefaultTypeAdapter, nil).(traits.Lister).Iterator()
+	return types.NewRefValList(types.DefaultTypeAdapter, nil).Iterator()
 }
 
 // Type is the type of maps.

@@ -128,7 +128,7 @@ func (o *object) ConvertToNative(t reflect.Type) (any, error) { return o.load().
 // Iterator walks the keys in document order.
 func (o *object) Iterator() traits.Iterator {
 	o.load()
-	return types.NewRefValList(types.DefaultTypeAdapter, o.keys).(traits.Lister).Iterator()
+	return types.NewRefValList(types.DefaultTypeAdapter, o.keys).Iterator()
 }
 
 // list is a JSON array that is decoded on demand.
@@ -146,7 +146,7 @@ func (l *list) load() traits.Lister {
 		for _, v, ok := c.next(false); ok; _, v, ok = c.next(false) {
 			elems = append(elems, lazy(v))
 		}
-		l.full = types.NewRefValList(types.DefaultTypeAdapter, elems).(traits.Lister)
+		l.full = types.NewRefValList(types.DefaultTypeAdapter, elems)
 	}
 	return l.full
 }

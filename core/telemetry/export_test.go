@@ -39,7 +39,7 @@ func TestBatchesGoOutAfterTheLinger(t *testing.T) {
 		if f.traces() != 0 {
 			t.Error("written before the linger")
 		}
-		time.Sleep(2)
+		time.Sleep(2 * time.Nanosecond)
 		synctest.Wait()
 		if len(f.batches) != 1 || f.traces() != 5 {
 			t.Errorf("%d batches with %d traces, want one with 5", len(f.batches), f.traces())

@@ -50,9 +50,7 @@ func (f *faulty) Write(ctx context.Context, b *backend.Batch) ([]backend.Quarant
 		ts = append(ts, t.Clone())
 	}
 	f.batches = append(f.batches, ts)
-	for _, s := range b.Sketches {
-		f.rows = append(f.rows, s)
-	}
+	f.rows = append(f.rows, b.Sketches...)
 	return f.bad, nil
 }
 

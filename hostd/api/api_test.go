@@ -355,7 +355,7 @@ func TestUnreachable(t *testing.T) {
 		t.Error(err)
 	}
 	for what, h := range map[string]http.HandlerFunc{
-		"another program": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "hello", 418) },
+		"another program": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "hello", http.StatusTeapot) },
 		"half an answer":  func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"status":`) },
 		"a broken connection": func(http.ResponseWriter, *http.Request) {
 			panic(http.ErrAbortHandler)

@@ -23,8 +23,10 @@ type document struct {
 	Any   any              `json:"any"`
 	Opt   *inner           `json:"opt"`
 	Plain int
-	skip  int
+	skip  int // never decoded, though a key of its name is
 }
+
+var _ = document{}.skip
 
 func TestDecodeAcceptsWhatFits(t *testing.T) {
 	var got document
