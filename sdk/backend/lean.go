@@ -10,6 +10,12 @@ type Head struct {
 	Spans, Events, Metrics  int // as Trace.Counts counts them
 }
 
+// Head returns the head of t.
+func (t *Trace) Head() Head {
+	return Head{TraceID: t.TraceID, RunID: t.RunID, Graph: t.Graph, Version: t.Version, RunKind: t.RunKind, Start: t.Start, End: t.End,
+		Status: t.Status, Probability: t.Probability, Spans: len(t.Spans), Events: t.EventCount(), Metrics: t.MetricCount()}
+}
+
 // Counts returns what the trace of h adds to a backend.
 func (h *Head) Counts() Counts {
 	c := Counts{Traces: 1, Spans: int64(h.Spans), Events: int64(h.Events), Metrics: int64(h.Metrics)}
@@ -87,9 +93,11 @@ func (s *Scanner) Scan(block []byte) (*Trace, error) {
 // and not even then when the same place of the block before held the same word.
 type scanner struct {
 	decoder
-	text []byte
-	ends []int
-	memo []string
+	nums   []uint64 // of a column
+	passed []byte   // by passBytes
+	text   []byte
+	ends   []int
+	memo   []string
 }
 
 func (d *scanner) begin(block []byte) error {
@@ -205,7 +213,7 @@ func (d *scanner) passBytes(n int) {
 		d.fail("record cut short")
 		return
 	}
-	d.b = d.b[n:]
+	d.passed, d.b = d.b[:n], d.b[n:]
 }
 
 // passAttrs passes over the attributes of one record. Nearly all numbers in it
@@ -329,10 +337,7 @@ func (d *scanner) check(t *Trace, h *Head) {
 
 // flagsOf reads the flags of n spans.
 func (d *scanner) flagsOf(n int) {
-	d.flags = d.flags[:0]
-	for range n {
-		d.flags = append(d.flags, d.uint())
-	}
+	d.flags = append(d.flags[:0], d.column(n)...)
 }
 
 func (d *scanner) passOptional(flags uint64) {
@@ -355,33 +360,72 @@ func (d *scanner) passOptional(flags uint64) {
 	}
 }
 
+// column reads n numbers.
+func (d *scanner) column(n int) []uint64 {
+	if cap(d.nums) < n {
+		d.nums = make([]uint64, n)
+	}
+	nums, b, i := d.nums[:n], d.b, 0
+	for k := range nums {
+		var v uint64
+		for shift := uint(0); ; shift += 7 {
+			if i >= len(b) || shift > 63 || shift == 63 && b[i] > 1 {
+				d.fail("number cut short")
+				clear(nums)
+				return nums
+			}
+			c := b[i]
+			i++
+			v |= uint64(c&0x7f) << shift
+			if c < 0x80 {
+				break
+			}
+		}
+		nums[k] = v
+	}
+	d.b = b[i:]
+	return nums
+}
+
+// signed undoes the zigzag of a varint.
+func signed(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
+
 // steps reads the columns of the spans that a Tallies asks for.
 func (d *scanner) steps(spans []Span, start int64) []Span {
 	n := d.count(minSpan)
 	d.flagsOf(n)
-	spans = grow(spans, n)
+	if cap(spans) < n {
+		spans = make([]Span, n)
+	}
+	spans = spans[:n]
+	for i := range spans { // the other fields are never set
+		s := &spans[i]
+		s.ErrorType, s.Error, s.Retries, s.Tokens, s.Cost = "", "", 0, 0, 0
+	}
 	d.pass(n) // ids
-	for i := range spans {
-		spans[i].Node = d.str()
+	for i, ref := range d.column(n) {
+		spans[i].Node = d.word(ref)
 	}
 	d.pass(3 * n) // types, versions, digests
-	for i := range spans {
-		start += d.int()
+	for i, u := range d.column(n) {
+		start += signed(u)
 		spans[i].Start = start
 	}
-	for i := range spans {
-		spans[i].End = spans[i].Start + d.int()
+	for i, u := range d.column(n) {
+		spans[i].End = spans[i].Start + signed(u)
 	}
-	for i := range spans {
-		spans[i].Status = Status(d.byte())
+	if d.passBytes(n); d.err == nil {
+		for i := range spans {
+			spans[i].Status = Status(d.passed[i])
+		}
 	}
 	seq := int64(-1)
-	for i := range spans {
-		seq += d.int()
+	for i, u := range d.column(n) {
+		seq += signed(u)
 		spans[i].Seq = int(seq)
 	}
-	for i := range spans {
-		spans[i].After = spans[i].Seq - int(d.int())
+	for i, u := range d.column(n) {
+		spans[i].After = spans[i].Seq - int(signed(u))
 	}
 	d.pass(2 * n) // sizes
 	for i, f := range d.flags {

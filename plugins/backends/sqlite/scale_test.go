@@ -35,8 +35,14 @@ func TestAggregateInParts(t *testing.T) {
 	if _, err := b.Write(t.Context(), &backend.Batch{ID: backendtest.ID(-2), Traces: []*backend.Trace{backendtest.Odd()}}); err != nil {
 		t.Fatal(err)
 	}
-	if at, err := b.bounds(t.Context(), 8); err != nil || len(at) != 7 {
-		t.Fatalf("bounds %v, %v", at, err)
+	for want, f := range map[string]backend.Filter{"NOT INDEXED": {}, "INDEXED BY traces_by_version": {Graph: "answer", Version: "1.0.1", From: backendtest.Begin.Add(time.Hour)}} {
+		m, err := f.Match()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err := b.cut(t.Context(), m, 8); err != nil || len(c.at) != 7 || c.index != want {
+			t.Fatalf("%+v is cut as %+v, %v; want %s", f, c, err, want)
+		}
 	}
 	from := backendtest.Begin.Add(20 * time.Minute)
 	for _, f := range []backend.Filter{{}, {Graph: "docsearch"}, {Graph: "answer", Version: "1.0.1", From: from, To: from.Add(time.Hour)}, {Status: "error", From: from}} {

@@ -9,11 +9,26 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/sparkrsi/spark/sdk/backend"
+	"github.com/sparkrsi/spark/sdk/fault"
 )
 
 // Write stores a batch; see backend.Writer.
-func (b *Backend) Write(ctx context.Context, batch *backend.Batch) ([]backend.Quarantined, error) {
-	return b.WritePacked(ctx, backend.Pack(batch))
+func (b *Backend) Write(ctx context.Context, batch *backend.Batch) (bad []backend.Quarantined, err error) {
+	b.verifying.Lock()
+	defer b.verifying.Unlock()
+	p := backend.Pack(batch)
+	b.heads = b.heads[:0]
+	for i, t := range batch.Traces {
+		err := t.Check()
+		if err == nil && len(p.Blocks[i]) > backend.MaxBlock {
+			err = fault.New(fault.Limit, "", "%d bytes exceed the limit of %d", len(p.Blocks[i]), backend.MaxBlock)
+		}
+		if err != nil {
+			bad = append(bad, backend.Quarantine(i, t, err))
+		}
+		b.heads = append(b.heads, t.Head())
+	}
+	return bad, b.with(ctx, "write", func(c *sq.Conn) error { return b.store(c, p, bad) })
 }
 
 // WritePacked stores a batch in one transaction. Blocks that do not verify are
