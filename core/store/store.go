@@ -114,7 +114,8 @@ func folderFault(path string, err error) error {
 		return &fault.Error{Kind: fault.Invalid, Path: path, Msg: "the data folder is not a folder", Err: err,
 			Hint: "name a folder with --data-dir"}
 	}
-	return fault.Wrap(fault.Internal, path, err, "use the data folder")
+	return &fault.Error{Kind: fault.Internal, Path: path, Msg: "the data folder cannot be used", Err: err,
+		Hint: "name another folder with --data-dir"}
 }
 
 // dbFault words a database error.
