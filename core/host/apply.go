@@ -185,6 +185,9 @@ func (h *Host) decode(ctx context.Context, doc Document) (g *graph.Graph, pol *g
 		opts = append(opts, graph.StepsLimited())
 	}
 	own = append(own, g.Validate(known, opts...)...)
+	if !ofPolicy.HasErrors() {
+		own = append(own, h.checkCollector(g, limits)...)
+	}
 	if pol != nil && !ofPolicy.HasErrors() {
 		ofPolicy = append(ofPolicy, h.checkPolicy(g, pol)...)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/sparkrsi/spark/core/plughost"
 	"github.com/sparkrsi/spark/core/telemetry"
 	"github.com/sparkrsi/spark/sdk/backend"
+	"github.com/sparkrsi/spark/sdk/backend/batchjson"
 	"github.com/sparkrsi/spark/sdk/fault"
 )
 
@@ -19,14 +20,16 @@ const off = "off"
 
 // profile is one opened telemetry profile.
 type profile struct {
-	name   string
-	once   sync.Once
-	err    error
-	opened atomic.Bool         // rec may be read without once
-	rec    *telemetry.Recorder // nil when off
-	writer backend.Writer      // safe for several who write
-	info   backend.Info
-	plugin *plughost.Plugin // nil for a backend in this process
+	name      string
+	once      sync.Once
+	err       error
+	opened    atomic.Bool         // rec may be read without once
+	rec       *telemetry.Recorder // nil when off
+	writer    backend.Writer      // the backend, safe for several who write
+	sink      backend.Writer      // writer, behind the collector graph when there is one
+	collector *collector          // nil for none
+	info      backend.Info
+	plugin    *plughost.Plugin // nil for a backend in this process
 }
 
 // profile returns the opened profile called name; "" is the default one. The
@@ -80,9 +83,16 @@ func (h *Host) openProfile(ctx context.Context, p *profile) error {
 		}
 	}
 	p.writer, p.info = inTurns(w), backend.Describe(w)
-	rec, err := telemetry.New(cfg, p.writer, telemetry.Options{Environment: h.cfg.Environment, Logger: h.log,
-		SpoolDir: filepath.Join(h.cfg.DataDir, "spool", p.name)})
+	err := h.collect(ctx, p, cfg.Collector)
+	var rec *telemetry.Recorder
+	if err == nil {
+		rec, err = telemetry.New(cfg, p.sink, telemetry.Options{Environment: h.cfg.Environment, Logger: h.log,
+			SpoolDir: filepath.Join(h.cfg.DataDir, "spool", p.name)})
+	}
 	if err != nil {
+		if p.collector != nil {
+			p.collector.close()
+		}
 		if p.plugin != nil {
 			err = errors.Join(err, p.plugin.Close(ctx))
 		}
@@ -90,6 +100,33 @@ func (h *Host) openProfile(ctx context.Context, p *profile) error {
 	}
 	p.rec = rec
 	p.opened.Store(true)
+	return nil
+}
+
+// collect puts the graph that collects in front of the backend of p. A graph that
+// is not there yet may be applied later.
+func (h *Host) collect(ctx context.Context, p *profile, name string) error {
+	p.sink = p.writer
+	if name == "" {
+		return nil
+	}
+	// While the host closes its profiles none may be added.
+	h.mu.Lock()
+	if h.profiles[off] == nil {
+		h.profiles[off] = &profile{name: off}
+	}
+	h.mu.Unlock()
+	p.collector = &collector{host: h, profile: p.name, graph: name}
+	p.sink = batchjson.Through(p.writer, p.collector.run)
+	d, err := p.collector.pick(ctx)
+	switch {
+	case err == nil:
+		d.release()
+	case fault.Is(err, fault.NotFound):
+		h.log.Warn("telemetry waits for the graph that collects it", "profile", p.name, "graph", name)
+	default:
+		return err
+	}
 	return nil
 }
 
@@ -111,6 +148,9 @@ func (p *profile) close(ctx context.Context) error {
 	var errs []error
 	if p.rec != nil {
 		errs = append(errs, p.rec.Close(ctx))
+	}
+	if p.collector != nil {
+		p.collector.close()
 	}
 	if p.plugin != nil {
 		errs = append(errs, p.plugin.Close(ctx))

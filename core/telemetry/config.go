@@ -23,6 +23,7 @@ type Config struct {
 
 	ConnectionString Secret         `json:"connection_string,omitempty" koanf:"connection_string"` // server of the backend, such as PostgreSQL's; shown as ********
 	BackendSettings  map[string]any `json:"backend_config,omitempty" koanf:"backend_config"`       // further settings of the backend: pool limits, timeouts
+	Collector        string         `json:"collector,omitempty" koanf:"collector"`                 // graph that exported batches go through on their way to the backend; its own telemetry is off
 
 	SamplingRate           float64  `json:"sampling_rate" koanf:"sampling_rate"`                             // share of runs kept, in [0,1]
 	ForceSampleOnError     bool     `json:"force_sample_on_error" koanf:"force_sample_on_error"`             // keep every failed run
