@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"sync/atomic"
 
 	"github.com/sparkrsi/spark/core/host"
+	"github.com/sparkrsi/spark/hostd/intake"
+	"github.com/sparkrsi/spark/sdk/backend"
 	"github.com/sparkrsi/spark/sdk/fault"
 	"github.com/sparkrsi/spark/sdk/node/abi"
 )
@@ -19,6 +22,7 @@ import (
 // Options are the parts of a server beside its host.
 type Options struct {
 	Version string       // of the program, for health
+	Intake  bool         // receive OTLP/HTTP, for the default profile
 	Logger  *slog.Logger // default discards
 }
 
@@ -56,6 +60,14 @@ func New(h *host.Host, o Options) http.Handler {
 	s.answer("POST /v1/telemetry/prune", s.prune)
 	s.mux.HandleFunc("POST /v1/telemetry/copy", s.copy)
 	s.mux.HandleFunc("GET /metrics", s.prometheus)
+	if o.Intake {
+		receive := intake.New(func(ctx context.Context, b *backend.Batch) ([]backend.Quarantined, error) {
+			return h.Receive(ctx, "", b)
+		}, intake.Options{Logger: o.Logger})
+		for _, signal := range []string{"traces", "metrics", "logs"} {
+			s.mux.Handle("POST /v1/"+signal, receive)
+		}
+	}
 	s.answer("POST /v1/rsi/analyze", s.analyze)
 	s.mux.HandleFunc("POST /v1/rsi/cycle", s.cycle)
 	s.answer("/", func(w http.ResponseWriter, r *http.Request) (any, error) {

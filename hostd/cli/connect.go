@@ -73,5 +73,5 @@ func (a *app) open(ctx context.Context, c *config.Config, log *slog.Logger) (*ho
 	if err != nil {
 		return nil, nil, err
 	}
-	return h, api.New(h, api.Options{Version: a.Version, Logger: log}), nil
+	return h, api.New(h, api.Options{Version: a.Version, Intake: c.Intake, Logger: log}), nil
 }

@@ -25,6 +25,7 @@ type Config struct {
 	Modules      string           `json:"modules,omitempty"`   // folder of node modules to load; empty watches none
 	Address      string           `json:"address,omitempty"`   // TCP address of the HTTP API; empty serves the unix socket only
 	Token        string           `json:"token,omitempty"`     // bearer token of the TCP address
+	Intake       bool             `json:"intake,omitempty"`    // receive OTLP/HTTP at /v1/traces, /v1/metrics and /v1/logs for the default profile
 	Environment  string           `json:"environment"`         // attribute of every trace; default development
 	LogLevel     string           `json:"log_level,omitempty"` // debug, info, warn or error; default info for serve, else warn
 	DrainTimeout graph.Duration   `json:"drain_timeout"`       // patience with runs under way when the daemon ends; default 30s

@@ -72,7 +72,7 @@ func TestExample(t *testing.T) {
 		}
 		all.WriteString(line)
 	}
-	if _, err := Load(file(t, all.String()), []string{"API_TOKEN=t"}, nil); err != nil {
+	if _, err := Load(file(t, all.String()), []string{"API_TOKEN=t", "TELEMETRY_DATABASE=postgres://db"}, nil); err != nil {
 		t.Errorf("%v in\n%s", err, all.String())
 	}
 }
