@@ -236,3 +236,38 @@ func TestCollectorGraphOfOldSettings(t *testing.T) {
 		t.Errorf("%v (%s)", err, fault.HintOf(err))
 	}
 }
+
+// tight refuses a batch of more than four documents, and one trace for ever.
+type tight struct {
+	*memory.Backend
+	calls int
+}
+
+func (w *tight) Write(ctx context.Context, b *backend.Batch) ([]backend.Quarantined, error) {
+	w.calls++
+	for _, x := range b.Traces {
+		if len(b.Traces)+len(b.Sketches) > 4 || x.TraceID == backendtest.ID(13) {
+			return nil, fault.New(fault.Limit, "", "the document is too large")
+		}
+	}
+	return w.Backend.Write(ctx, b)
+}
+
+func TestLargeBatchesAreCollectedInParts(t *testing.T) {
+	w := &tight{Backend: volatile(t)}
+	b := &backend.Batch{ID: backendtest.ID(7), Traces: backendtest.Samples(0, 21),
+		Sketches: []backend.Sketch{{Epoch: backendtest.ID(1), Graph: "g", Hour: 1, Seq: 1, Data: []byte("rows")}}}
+	for range 2 { // the second time nothing is new
+		bad, err := inHalves(w).Write(t.Context(), b)
+		if err != nil || len(bad) != 1 || bad[0].Index != 13 || !strings.Contains(bad[0].Reason, "too large") {
+			t.Fatalf("%+v, %v", bad, err)
+		}
+	}
+	n, err := w.Count(t.Context())
+	if err != nil || n.Traces != 20 || n.Sketches != 1 {
+		t.Errorf("%+v, %v", n, err)
+	}
+	if _, err := inHalves(w).Write(t.Context(), &backend.Batch{ID: backendtest.ID(8), Traces: backendtest.Samples(30, 33)}); err != nil {
+		t.Error(err)
+	}
+}

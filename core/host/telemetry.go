@@ -117,7 +117,7 @@ func (h *Host) collect(ctx context.Context, p *profile, name string) error {
 	}
 	h.mu.Unlock()
 	p.collector = &collector{host: h, profile: p.name, graph: name}
-	p.sink = batchjson.Through(p.writer, p.collector.run)
+	p.sink = inHalves(batchjson.Through(p.writer, p.collector.run))
 	d, err := p.collector.pick(ctx)
 	switch {
 	case err == nil:
@@ -213,8 +213,12 @@ func (h *Host) Flush(ctx context.Context) error {
 }
 
 // FlushProfile does what Flush does for one profile, which it opens: what an
-// earlier host left in its spool is written, too. "" is the default profile.
+// earlier host left in its spool is written, too. "" is the default profile, and
+// nothing when that is off.
 func (h *Host) FlushProfile(ctx context.Context, name string) error {
+	if name == "" && h.cfg.DefaultProfile == off {
+		return nil
+	}
 	p, err := h.recording(ctx, name)
 	if err != nil {
 		return err

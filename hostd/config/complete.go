@@ -50,6 +50,9 @@ func (l *loader) complete(c *Config, path string) {
 		l.bad("telemetry.default", "name one of the profiles, or off", "there is no profile %q, only %s", t.Default,
 			strings.Join(slices.Sorted(maps.Keys(t.Profiles)), ", "))
 	}
+	if c.Intake && t.Default == "off" {
+		l.bad("intake", "name a profile as telemetry.default, or take the setting out", "what is received goes to the default profile, which is off")
+	}
 	for _, name := range slices.Sorted(maps.Keys(t.Profiles)) {
 		p := t.Profiles[name]
 		if name == "off" {

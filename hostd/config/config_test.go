@@ -157,6 +157,7 @@ func TestRefuse(t *testing.T) {
 		{body: "log_level: loud", want: `spark.yaml:1: log_level: "loud" is not a log level`, hint: "debug"},
 		{body: "address: localhost", want: `spark.yaml:1: address: "localhost" is not HOST:PORT`},
 		{body: "address: \"[::]:80\"", want: "spark.yaml:1: address: [::]:80 is open to other machines", hint: "set token"},
+		{body: "intake: true\ntelemetry: {default: \"off\"}", want: "spark.yaml:1: intake: what is received goes to the default profile", hint: "name a profile"},
 		{body: "address: 127.evil.example:80", want: "spark.yaml:1: address: 127.evil.example:80 is open"},
 		{body: "data_dir: ''", want: "spark.yaml:1: data_dir: no data folder is set"},
 		{body: "telemetry: {default: prod, profiles: {dev: {}}}", want: `spark.yaml:1: telemetry.default: there is no profile "prod", only dev`},
