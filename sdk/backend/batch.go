@@ -20,7 +20,7 @@ type Packed struct {
 
 // PackedWriter is what a Writer implements to store blocks unchanged. Served as
 // a plugin it then gets WritePacked instead of Write, with the same meaning. It
-// must verify the blocks (see Decoder) and quarantine the bad ones.
+// must verify the blocks (see Verifier) and quarantine the bad ones.
 type PackedWriter interface {
 	WritePacked(ctx context.Context, p *Packed) ([]Quarantined, error)
 }
