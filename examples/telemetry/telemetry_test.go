@@ -52,7 +52,7 @@ func (s spark) run(t *testing.T, args ...string) string {
 // people runs the example as its README says and returns what telemetry holds.
 func (s spark) people(t *testing.T) (held struct{ Traces, Spans, Events, Sketches int }) {
 	t.Helper()
-	s.run(t, "graph", "apply", "greet.yaml")
+	s.run(t, "graph", "apply", "graphs/greet.yaml")
 	if out := s.run(t, "run", "greet", "--inputs", "people.jsonl"); !strings.Contains(out, "5 runs of greet") {
 		t.Fatalf("%s", out)
 	}
@@ -101,9 +101,26 @@ func TestStaging(t *testing.T) {
 	}
 }
 
+func TestCollector(t *testing.T) {
+	s := spark{file: "collector.yaml", data: t.TempDir(), env: []string{"API_TOKEN=secret"}}
+	s.run(t, "graph", "apply", "graphs/redact.yaml")
+	if n := s.people(t); n.Traces != 5 || n.Spans != 10 || n.Sketches == 0 {
+		t.Errorf("stored %+v", n)
+	}
+	for what, rows := range map[string]int{"traces": 5, "spans": 10, "events": 30, "metrics": 50} {
+		out := s.run(t, "telemetry", what, "--limit", "100", "-o", "json")
+		if strings.Contains(out, "Grace") || strings.Count(out, `"trace_id"`) != rows {
+			t.Errorf("%s, want %d without texts:\n%s", what, rows, out)
+		}
+	}
+	if found, err := exec.Command("grep", "-rlF", "Grace", s.data).Output(); len(found) > 0 {
+		t.Errorf("what was captured stands in %s (%v)", found, err)
+	}
+}
+
 func TestRates(t *testing.T) {
-	env := []string{"TELEMETRY_DATABASE=postgres://spark@127.0.0.1/telemetry"}
-	for name, rate := range map[string]float64{"dev": 1, "staging": 1, "production": .1} {
+	env := []string{"TELEMETRY_DATABASE=postgres://spark@127.0.0.1/telemetry", "API_TOKEN=secret"}
+	for name, rate := range map[string]float64{"dev": 1, "staging": 1, "production": .1, "collector": 1} {
 		c, err := config.Load(name+".yaml", env, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -115,8 +132,8 @@ func TestRates(t *testing.T) {
 		if name == "production" && (!p.ForceSampleOnError || !p.EnableAdaptiveSampling) {
 			t.Errorf("production leaves failures or slow runs out: %+v", p)
 		}
-		if _, err := config.Load(name+".yaml", nil, nil); name != "dev" && (err == nil || !strings.Contains(fmt.Sprint(err), "TELEMETRY_DATABASE is not set")) {
-			t.Errorf("%s without the variable: %v", name, err)
+		if _, err := config.Load(name+".yaml", nil, nil); name != "dev" && (err == nil || !strings.Contains(fmt.Sprint(err), " is not set")) {
+			t.Errorf("%s without its variable: %v", name, err)
 		}
 	}
 }
