@@ -15,7 +15,7 @@ import (
 // the migrations below.
 const (
 	applicationID = 0x5350524b
-	schemaVersion = 1
+	schemaVersion = 2
 )
 
 // migrations[i] leads from schema version i to i+1, each in one transaction.
@@ -45,6 +45,16 @@ CREATE TABLE records (
   created INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX records_by_graph ON records (graph, kind, seq);
+`, `
+CREATE TABLE runs (
+  id TEXT PRIMARY KEY, graph TEXT NOT NULL, version TEXT NOT NULL, label TEXT NOT NULL, status TEXT NOT NULL,
+  input BLOB, waiting TEXT NOT NULL, deadline INTEGER NOT NULL, error TEXT NOT NULL, steps INTEGER NOT NULL,
+  created INTEGER NOT NULL, changed INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX runs_by_status ON runs (status, created);
+CREATE TABLE journal (
+  run TEXT NOT NULL REFERENCES runs(id), seq INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (run, seq)
+) STRICT, WITHOUT ROWID;
 `}
 
 // openDB opens, verifies and migrates the database at path.
@@ -68,6 +78,13 @@ func openDB(ctx context.Context, path string) (*sql.DB, error) {
 	if err := prepare(ctx, db, path, fresh); err != nil {
 		db.Close()
 		return nil, err
+	}
+	// The driver creates files by the umask, and they hold inputs of runs.
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Chmod(path+suffix, 0o600); err != nil && !errors.Is(err, os.ErrNotExist) {
+			db.Close()
+			return nil, folderFault(path+suffix, err)
+		}
 	}
 	return db, nil
 }

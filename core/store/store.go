@@ -1,6 +1,7 @@
 // Package store keeps the state of one Spark data folder: modules by digest,
 // assets, immutable graph versions with their lineage, the active version of
-// each graph, policies, and the records that improvement leaves behind.
+// each graph, policies, runs with their checkpoints, and the records that
+// improvement leaves behind.
 //
 // Start with Open. A folder belongs to one process at a time. Large bytes are
 // files named by their sha256; everything else is one SQLite database. The
@@ -26,6 +27,7 @@ type Store struct {
 	dir  string
 	lock *os.File
 	db   *sql.DB
+	log  *group // of journal rows
 }
 
 // Open opens the data folder dir and creates it where it is missing. It fails
@@ -51,7 +53,7 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 		lock.Close()
 		return nil, err
 	}
-	return &Store{dir: dir, lock: lock, db: db}, nil
+	return &Store{dir: dir, lock: lock, db: db, log: &group{db: db}}, nil
 }
 
 // Dir returns the absolute path of the data folder.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,6 +20,14 @@ import (
 
 // TestMain lets the test binary be the process that holds a folder.
 func TestMain(m *testing.M) {
+	if dir := os.Getenv("STORE_TEST_RUNS"); dir != "" {
+		from, err := strconv.Atoi(os.Getenv("STORE_TEST_FROM"))
+		if err == nil {
+			err = writeRuns(dir, from)
+		}
+		fmt.Println(err)
+		os.Exit(1)
+	}
 	if dir := os.Getenv("STORE_TEST_HOLD"); dir != "" {
 		s, err := Open(context.Background(), dir)
 		if err != nil {
