@@ -47,7 +47,7 @@ type Observer interface {
 // then safe for concurrent use and must not be copied.
 type Program struct {
 	Plan    *graph.Plan
-	Runners []NodeRunner // by node index; nil for a node that is a graph
+	Runners []NodeRunner // by node index; nil for a node that is a graph or waits for a person
 	Nested  []*Program   // by node index, of nodes that are graphs; may be nil when there is none
 
 	once  sync.Once
@@ -65,13 +65,16 @@ type Options struct {
 	Parallel    int           // steps in flight; 0 is GOMAXPROCS, 1 never starts a goroutine
 	Cache       Cache         // of nodes with a cache; nil caches nothing, as experiments need it
 	Seed        uint64        // of the jitter of backoffs; 0 takes it from the run's id
+	Journal     Journal       // checkpoints after every step; nil makes none, as long as no node waits for a person
+	Replay      *Recording    // answers steps whose node and input are as recorded; nil answers none
 }
 
 // Result is what a run gave. After a failed run it still counts steps and usage.
 type Result struct {
-	Output     []byte // JSON; nil when the run failed
-	OutputNode string // the node whose output it is
-	Steps      int    // started steps; items of a foreach count, retries do not
+	Output     []byte     // JSON; nil when the run failed or waits
+	OutputNode string     // the node whose output it is
+	Waiting    []Question // the run has not ended: it waits for answers, and holds nothing until Resume
+	Steps      int        // started steps; items of a foreach count, retries do not
 	Retries    int
 	Usage      run.Usage
 	Duration   time.Duration
@@ -83,6 +86,11 @@ type Result struct {
 // or Timeout when ctx ended; Invalid when the input is not JSON, a condition or
 // mapping cannot be evaluated, no output node ran, or nothing bounds a cycle.
 //
+// With a journal, every finished step is appended to it before anything follows
+// from it. When all that is left waits for a person, Run returns with
+// Result.Waiting and without an error; the observer is then told no RunFinished, and Resume
+// observes the run from its start.
+//
 // The visits of one node run one after the other. Results do not depend on
 // Parallel, except where steps write one state key concurrently that the document
 // does not declare, a step reads a key that another one writes meanwhile, a node
@@ -93,6 +101,14 @@ func Run(ctx context.Context, p *Program, input []byte, o Options) (*Result, err
 	if p.prep.bad != nil {
 		return &Result{}, p.prep.bad
 	}
+	if o.Journal == nil {
+		return start(ctx, p, input, o, nil)
+	}
+	return start(ctx, p, input, o, &journal{to: o.Journal, asked: map[string]time.Time{}})
+}
+
+// start begins a run, or one that j continues.
+func start(ctx context.Context, p *Program, input []byte, o Options, j *journal) (*Result, error) {
 	if o.Parallel <= 0 {
 		o.Parallel = runtime.GOMAXPROCS(0)
 	}
@@ -106,8 +122,11 @@ func Run(ctx context.Context, p *Program, input []byte, o Options) (*Result, err
 			GraphType: p.Plan.Type, Kind: run.Production, Started: x.start}
 		o.Info.TraceID = o.Info.ID
 	}
-	x.o, x.top.input, x.top.ctx, x.caller = o, input, ctx, ctx
+	x.o, x.top.input, x.top.ctx, x.caller, x.journal = o, input, ctx, ctx, j
 	if limit := time.Duration(o.Limits.Time); limit > 0 {
+		if j != nil {
+			limit -= j.elapsed
+		}
 		x.top.ctx, x.cancel = context.WithTimeoutCause(ctx, limit, errRunTime)
 	}
 	if p.Plan.State != nil {
@@ -120,9 +139,19 @@ func Run(ctx context.Context, p *Program, input []byte, o Options) (*Result, err
 	case p.prep.endless && o.Limits.Steps == 0:
 		x.top.fail(fault.New(fault.Invalid, "limits.steps", "the graph has a cycle without a bound").
 			WithHint("set max_visits on one of its nodes, or limits.steps in the policy"))
+	case p.prep.waits && j == nil:
+		x.top.fail(fault.New(fault.Invalid, "journal", "a node of the graph waits for a person, and the run has no journal").
+			WithHint("run it where checkpoints are kept"))
 	default:
 		x.top.enter(p.Plan.Start, input, -1, 0, x.start)
-		x.loop()
+		if x.replaying() {
+			if err := x.rerun(); err != nil {
+				return x.discard(err)
+			}
+		}
+		if x.loop(); len(x.waiting) > 0 {
+			return x.discard(nil)
+		}
 	}
 	res := &Result{Steps: x.steps, Retries: x.retries, Usage: x.usage}
 	if x.top.err == nil {

@@ -36,6 +36,7 @@ type execution struct {
 	ready    []*token // first in, first out, from head
 	head     int
 	backoff  []*token // waiting for the time at which they are due
+	waiting  []*token // for a person
 	inflight int
 	results  chan *token
 	free     []*token
@@ -47,6 +48,7 @@ type execution struct {
 	steps   int
 	retries int
 	usage   run.Usage
+	journal *journal              // nil when no checkpoints are asked for
 	spent   map[spender]run.Usage // by nodes with a budget; nil until one spends
 	random  *rand.Rand
 	matched []int // scratch of routing
@@ -66,7 +68,7 @@ type token struct {
 	ready    time.Time // when it could have started
 	first    time.Time // start of the first attempt
 	end      time.Time // of the last attempt
-	due      time.Time // of the next attempt
+	due      time.Time // of the next attempt, or when a question ends
 	calls    int       // model calls that were counted
 	retries  int       // of its items
 	output   []byte
@@ -82,6 +84,9 @@ type token struct {
 	group    *group // the token is an item of it
 	up       *token // the step that the item belongs to
 	stop     context.CancelCauseFunc
+	id       string   // which step, when there is a journal
+	tracked  *tracked // its state, when writes are recorded
+	recorded bool     // it ends as its record says
 }
 
 func newExecution(p *Program) *execution {
@@ -95,7 +100,7 @@ func (x *execution) reset() {
 	x.top.reset()
 	clear(x.ready)
 	x.ready, x.head = x.ready[:0], 0
-	x.o, x.caller, x.cancel = Options{}, nil, nil
+	x.o, x.caller, x.cancel, x.journal = Options{}, nil, nil, nil
 	x.seq, x.last, x.steps, x.retries, x.usage, x.random = 0, 0, 0, 0, run.Usage{}, nil
 	x.obs = run.Observation{}
 	clear(x.spent)
@@ -132,6 +137,8 @@ func (x *execution) loop() {
 				x.expand(t)
 			case t.frame.prep.nested[t.node] != nil:
 				x.descend(t)
+			case x.journal != nil && t.wait() != nil:
+				x.ask(t)
 			case x.o.Parallel == 1 || x.inflight == 0 && len(x.ready) == 0 && len(x.backoff) == 0:
 				x.attempt(t.frame.ctx, t)
 				x.finish(t)
@@ -140,7 +147,10 @@ func (x *execution) loop() {
 			}
 		}
 		if x.inflight == 0 && len(x.backoff) == 0 {
-			return
+			if len(x.waiting) == 0 || !x.expire(time.Now()) {
+				return
+			}
+			continue
 		}
 		x.wait()
 	}
@@ -179,6 +189,9 @@ func (x *execution) begin(t *token) bool {
 		t.refused = x.overspent(t, true)
 	}
 	if t.begun {
+		if x.journal != nil {
+			t.id = t.name() // its attempt may be another one
+		}
 		return true
 	}
 	if most := x.o.Limits.Steps; most > 0 && x.steps >= most {
@@ -187,12 +200,7 @@ func (x *execution) begin(t *token) bool {
 		x.drop(t)
 		return false
 	}
-	x.steps++
-	t.begun = true
-	if t.group == nil {
-		t.step.Seq = x.seq
-		x.seq++
-	}
+	x.number(t)
 	return true
 }
 
@@ -217,15 +225,17 @@ func (x *execution) dispatch(t *token) {
 // wait processes what comes next: a finished step, the end of a backoff, or the
 // end of a graph's time while its steps wait.
 func (x *execution) wait() {
-	if len(x.backoff) == 0 {
+	var due time.Time
+	for _, list := range [2][]*token{x.backoff, x.waiting} {
+		for _, t := range list {
+			if !t.due.IsZero() && (due.IsZero() || t.due.Before(due)) {
+				due = t.due
+			}
+		}
+	}
+	if due.IsZero() {
 		x.take(<-x.results)
 		return
-	}
-	due := x.backoff[0].due
-	for _, t := range x.backoff[1:] {
-		if t.due.Before(due) {
-			due = t.due
-		}
 	}
 	for _, f := range x.nested {
 		if at, ok := f.ctx.Deadline(); ok && at.Before(due) {
@@ -275,6 +285,9 @@ func (x *execution) wake(due time.Time) {
 			f.fail(f.why())
 		}
 	}
+	if len(x.waiting) > 0 {
+		x.expire(due)
+	}
 }
 
 // pull takes the steps that wait for their turn and match out of both queues.
@@ -299,6 +312,9 @@ func (x *execution) pull(match func(t *token) bool) (out []*token) {
 	}
 	clear(x.backoff[len(kept):])
 	x.backoff = kept
+	if x.journal != nil {
+		out = x.pullHeld(out, match)
+	}
 	return out
 }
 
@@ -307,11 +323,17 @@ func (x *execution) pull(match func(t *token) bool) (out []*token) {
 func (x *execution) drop(t *token) {
 	f := t.frame
 	if t.group != nil {
+		if t.begun && x.journal != nil && !x.replaying() {
+			x.record(t, nil, true)
+		}
 		x.leaveGroup(t)
 		return
 	}
 	if t.begun {
 		t.giveUp()
+		if x.journal != nil && !x.replaying() {
+			x.record(t, nil, true)
+		}
 		x.observeStep(run.StepFinished, t)
 	}
 	f.busy[t.node] = false
@@ -321,12 +343,16 @@ func (x *execution) drop(t *token) {
 	f.leave()
 }
 
-// giveUp ends a step that waits for its rate limit.
+// giveUp ends a step that waits for its rate limit or for an answer.
 func (t *token) giveUp() {
 	if t.err != nil {
 		return
 	}
-	t.err = fault.New(fault.Cancelled, t.path(), "stopped while it waited for its rate limit")
+	what := "its rate limit"
+	if t.wait() != nil {
+		what = "an answer"
+	}
+	t.err = fault.New(fault.Cancelled, t.path(), "stopped while it waited for %s", what)
 	if t.end = time.Now(); t.first.IsZero() {
 		t.first = t.end
 	}

@@ -56,6 +56,10 @@ func (x *execution) expand(t *token) {
 	if most == 0 {
 		most = graph.DefaultConcurrency
 	}
+	if x.recall(t) {
+		x.finish(t)
+		return
+	}
 	g.depth = t.depth
 	g.open++ // so that the step does not end while its first items are made
 	g.closed = g.err != nil
@@ -81,6 +85,9 @@ func (x *execution) startItem(t *token) {
 	if t.view != nil {
 		c.view = &view{s: f.state}
 		c.step.State = c.view
+	} else if x.journal != nil {
+		c.tracked = &tracked{State: f.state}
+		c.step.State = c.tracked
 	}
 	if pn := &f.prep.plan.Nodes[t.node]; pn.Input != nil || pn.Key != nil || pn.Idem != nil {
 		sc := f.scope(t.step.Input)

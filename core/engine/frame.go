@@ -100,6 +100,9 @@ func (f *frame) enter(node int, data []byte, after, depth int, at time.Time) {
 	if f.state.typed != nil {
 		t.view = &view{s: f.state}
 		t.step.State = t.view
+	} else if x.journal != nil {
+		t.tracked = &tracked{State: f.state}
+		t.step.State = t.tracked
 	}
 	if f.parent != nil {
 		t.step.Item = f.parent.step.Item

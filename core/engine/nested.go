@@ -10,7 +10,7 @@ import (
 // descend starts the nested graph that t names; t ends with it.
 func (x *execution) descend(t *token) {
 	now := time.Now()
-	if t.err = nil; t.refused == nil && t.throttle(now) {
+	if t.err = nil; t.refused == nil && !x.replaying() && t.throttle(now) {
 		if t.end = now; t.err != nil && t.first.IsZero() {
 			t.first = now
 		}
@@ -36,12 +36,7 @@ func (x *execution) descend(t *token) {
 	}
 	t.output = nil
 	f.parent, f.input = t, t.step.Input
-	f.ctx, f.stop = context.WithCancelCause(t.frame.ctx)
-	if limit := x.timeout(t); limit > 0 {
-		ctx, cancel := context.WithTimeoutCause(f.ctx, limit, errNodeTimeout)
-		stop := f.stop
-		f.ctx, f.stop = ctx, func(err error) { stop(err); cancel() }
-	}
+	f.arm()
 	if t.frame.prep.plan.Nodes[t.node].Spec.State == graph.StateShared {
 		f.state = t.frame.state
 	} else if p.plan.State != nil {
@@ -55,6 +50,17 @@ func (x *execution) descend(t *token) {
 		f.enter(p.plan.Start, f.input, t.after, t.depth, now)
 	}
 	f.leave()
+}
+
+// arm gives a nested graph its context. While recorded steps are taken over no
+// timeout runs: they took their time before.
+func (f *frame) arm() {
+	f.ctx, f.stop = context.WithCancelCause(f.parent.frame.ctx)
+	if limit := f.x.timeout(f.parent); limit > 0 && !f.x.replaying() {
+		ctx, cancel := context.WithTimeoutCause(f.ctx, limit, errNodeTimeout)
+		stop := f.stop
+		f.ctx, f.stop = ctx, func(err error) { stop(err); cancel() }
+	}
 }
 
 // ascend ends a nested graph and with it the step that named it.

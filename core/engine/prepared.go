@@ -6,7 +6,7 @@ import (
 )
 
 // Build returns the program of a plan and of the graphs nested in it. Runner is
-// asked once for each node that is no graph, with the plan it belongs to (whose
+// asked once for each node that is neither a graph nor waits for a person, with the plan it belongs to (whose
 // Locked holds its lock and assets) and its path, such as outer/inner; its first
 // error is returned.
 func Build(plan *graph.Plan, runner func(path string, plan *graph.Plan, n *graph.PlanNode) (NodeRunner, error)) (*Program, error) {
@@ -19,9 +19,11 @@ func build(plan *graph.Plan, prefix string, runner func(string, *graph.Plan, *gr
 		pn := &plan.Nodes[i]
 		path := prefix + pn.Spec.Name
 		var err error
-		if pn.Nested != nil {
+		switch {
+		case pn.Wait != nil:
+		case pn.Nested != nil:
 			p.Nested[i], err = build(pn.Nested, path+"/", runner)
-		} else {
+		default:
 			p.Runners[i], err = runner(path, plan, pn)
 		}
 		if err != nil {
@@ -47,6 +49,7 @@ type prepared struct {
 	keyed    []bool         // by node: gathers from several predecessors, so its input names them
 	bad      error          // why the program cannot run
 	gathers  bool           // any node gathers
+	waits    bool           // a node, here or nested, waits for a person
 	endless  bool           // a cycle has no max_visits, so only a limit on steps ends it
 	reach    []bits         // by edge into a gathering node: the nodes from which a token can still take it
 }
@@ -62,6 +65,7 @@ func prepare(pr *Program, prefix string) *prepared {
 		return r
 	}
 	// Compile left no other error than a cycle without a bound.
+	r.waits = p.Waits()
 	r.endless = p.Type == graph.TypeCyclic && p.Graph.Validate(nil).HasErrors()
 	for i := range p.Nodes {
 		pn := &p.Nodes[i]
@@ -82,7 +86,7 @@ func prepare(pr *Program, prefix string) *prepared {
 				return r
 			}
 			r.endless, r.budgets = r.endless || sub.endless, r.budgets || sub.budgets
-		case pr.Runners[i] == nil:
+		case pr.Runners[i] == nil && pn.Wait == nil:
 			r.bad = fault.New(fault.Internal, r.paths[i], "program has no runner")
 			return r
 		}

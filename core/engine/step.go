@@ -36,6 +36,9 @@ func (x *execution) attempt(ctx context.Context, t *token) {
 		t.end = now
 		return
 	}
+	if x.o.Replay != nil && x.recall(t) {
+		return
+	}
 	if !t.frame.prep.plain[t.node] {
 		if !t.paid && x.cached(ctx, t) {
 			t.end = time.Now()
@@ -126,13 +129,24 @@ func (x *execution) finish(t *token) {
 		x.delay(t)
 		return
 	}
+	if x.journal != nil && x.postpone(t) {
+		return
+	}
+	over := f.err != nil
 	x.account(t)
 	x.now, x.last = t.end, t.step.Seq
 	failing := f.err != nil
+	var writes []write
 	if t.view != nil && t.err == nil && !failing {
-		t.commit()
+		writes = t.commit()
 	}
-	if t.err != nil && !failing && f.ctx.Err() == nil && x.retry(t) {
+	again := t.err != nil && !failing && f.ctx.Err() == nil && x.mayRetry(t)
+	if x.journal != nil && !t.recorded && !(again && !t.composite()) {
+		x.record(t, writes, over)
+		failing = f.err != nil
+	}
+	if again && !failing {
+		x.retry(t)
 		return
 	}
 	if t.group != nil {
@@ -176,31 +190,34 @@ func (x *execution) delay(t *token) {
 	x.finish(t)
 }
 
-// retry arranges another attempt of a failed step if its policy allows one. What
-// the failed attempt measured is dropped; its model calls, events and logs stay,
-// because they happened.
-func (x *execution) retry(t *token) bool {
+// mayRetry reports whether the policy of a failed step allows another attempt.
+func (x *execution) mayRetry(t *token) bool {
 	r := t.frame.prep.plan.Nodes[t.node].Spec.Retry
 	if g := t.group; g != nil && g.closed && t.step.Item > g.failed {
 		return false // stopped by an earlier item
 	}
-	if r == nil || t.each != nil || t.step.Attempt+1 >= r.Attempts {
+	if r == nil || t.each != nil || t.recorded && !t.composite() || t.step.Attempt+1 >= r.Attempts {
 		return false
 	}
 	kinds := r.Kinds
 	if len(kinds) == 0 {
 		kinds = defaultKinds
 	}
-	if !slices.Contains(kinds, fault.KindOf(t.err)) || x.overBudget() {
-		return false
-	}
+	return slices.Contains(kinds, fault.KindOf(t.err)) && !x.overBudget()
+}
+
+// retry arranges another attempt of a failed step. What the failed attempt
+// measured is dropped; its model calls, events and logs stay, because they
+// happened.
+func (x *execution) retry(t *token) {
+	r := t.frame.prep.plan.Nodes[t.node].Spec.Retry
 	x.observeStep(run.StepRetried, t)
 	x.retries++
 	t.trail.Attrs, t.trail.Metrics = t.trail.Attrs[:0], t.trail.Metrics[:0]
 	t.due = t.end.Add(x.pause(r, t.step.Attempt))
 	t.step.Attempt++
+	t.recorded = false
 	x.backoff = append(x.backoff, t)
-	return true
 }
 
 // pause returns how long to wait after failed attempt n, counted from 0:

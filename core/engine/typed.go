@@ -243,14 +243,14 @@ func number(b []byte) (int64, float64, bool) {
 	return 0, f, true
 }
 
-// commit puts the writes of t into the state of its graph.
-func (t *token) commit() {
+// commit puts the writes of t into the state of its graph and returns them.
+func (t *token) commit() []write {
 	t.view.mu.Lock()
 	writes := t.view.writes
 	t.view.writes = nil
 	t.view.mu.Unlock()
 	if len(writes) == 0 {
-		return
+		return nil
 	}
 	order, final := t.place()
 	for i := range writes {
@@ -258,7 +258,9 @@ func (t *token) commit() {
 	}
 	if err := t.frame.state.commit(writes, final); err != nil {
 		t.err, t.output = fault.Wrap("", t.path(), err, ""), nil
+		return nil
 	}
+	return writes
 }
 
 // place returns where t stands among the steps of the run, level by level, and
