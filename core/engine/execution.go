@@ -139,7 +139,7 @@ func (x *execution) loop() {
 				x.descend(t)
 			case x.journal != nil && t.wait() != nil:
 				x.ask(t)
-			case x.o.Parallel == 1 || x.inflight == 0 && len(x.ready) == 0 && len(x.backoff) == 0:
+			case x.o.Parallel == 1 || x.inflight == 0 && len(x.ready) == 0 && len(x.backoff) == 0 && len(x.waiting) == 0:
 				x.attempt(t.frame.ctx, t)
 				x.finish(t)
 			default:
