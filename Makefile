@@ -40,11 +40,14 @@ check: $(WASM) ## formatting, vet, staticcheck, generated code, tidy modules
 	@$(GO) build -C tools -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	@bin/staticcheck ./...
 	@$(GO) run -C tools ./protogen -check
+	@$(GO) run ./plugins/nodes/nodedoc -check -o docs/NODES.md ./plugins/nodes/stock
+	@$(GO) run ./core/telemetry/cmd/settings -check
 	@$(GO) mod tidy -diff
 
 generate: ## write what is generated anew
 	@$(GO) run -C tools ./protogen
 	@$(GO) run ./plugins/nodes/nodedoc -o docs/NODES.md ./plugins/nodes/stock
+	@$(GO) run ./core/telemetry/cmd/settings
 
 bench: $(WASM) ## measure, beside the peers
 	@$(GO) run -C peers ./cmd/bench

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sparkrsi/spark/core/engine"
 	"github.com/sparkrsi/spark/core/graph"
+	"github.com/sparkrsi/spark/core/plughost"
 	"github.com/sparkrsi/spark/core/telemetry"
 	"github.com/sparkrsi/spark/sdk/backend"
 	"github.com/sparkrsi/spark/sdk/fault"
@@ -41,6 +42,10 @@ type Config struct {
 	// Models are providers by the name that requests route to.
 	Models map[string]Model
 
+	// Plugins are executables of third parties by the name under which a profile's
+	// backend or a model's plugin asks for them. A built-in name cannot be taken.
+	Plugins map[string]Plugin
+
 	// Spark is the executable that serves the built-in plugins as
 	// `EXECUTABLE plugin serve NAME`; default is the running program itself.
 	Spark string
@@ -50,6 +55,12 @@ type Config struct {
 	CacheMiB int // memory for outputs of nodes with a cache; default 64
 
 	Logger *slog.Logger // default discards
+}
+
+// Plugin is an executable and the digest that pins it.
+type Plugin struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"` // in hex, checked before every start
 }
 
 // Model is one model provider: a value in this process or a plugin.
@@ -73,8 +84,11 @@ type Nodes struct {
 	PrivateOrigins []string `json:"private_origins,omitempty"`
 }
 
-// builtinBackends are the backends that the spark program serves as plugins.
-var builtinBackends = []string{"memory", "otlp", "postgres", "sqlite"}
+// builtin are the plugins that the spark program serves, by kind.
+var builtin = map[plughost.Kind][]string{
+	plughost.Backend: {"memory", "otlp", "postgres", "sqlite"},
+	plughost.Model:   {"replay"},
+}
 
 // complete returns c with its defaults, or every finding.
 func (c Config) complete() (Config, error) {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/sparkrsi/spark/core/engine"
@@ -153,21 +154,25 @@ func (h *Host) Store() *store.Store { return h.store }
 // NodeStats returns the counters of the node host.
 func (h *Host) NodeStats() wasmhost.Stats { return h.nodes.Stats() }
 
-// pluginSpec returns how to start the built-in plugin called name.
+// pluginSpec returns how to start the plugin called name: a built-in one is this
+// program run again, any other an executable that the configuration pins.
 func (h *Host) pluginSpec(name string, kind plughost.Kind, config []byte) (plughost.Spec, error) {
-	if kind == plughost.Backend && !slices.Contains(builtinBackends, name) {
-		return plughost.Spec{}, fault.New(fault.Invalid, "telemetry.backend", "there is no backend %q", name).
-			WithHint("use one of %v", builtinBackends)
-	}
-	spec := plughost.Spec{Name: name, Kind: kind, Args: []string{"plugin", "serve", name}, Config: config,
-		Folder: h.pluginDir(), Logger: h.log}
-	if h.cfg.Spark != "" {
-		digest, err := plughost.Digest(h.cfg.Spark)
-		if err != nil {
-			return spec, err
+	spec := plughost.Spec{Name: name, Kind: kind, Config: config, Folder: h.pluginDir(), Logger: h.log}
+	if slices.Contains(builtin[kind], name) {
+		spec.Args = []string{"plugin", "serve", name}
+		if h.cfg.Spark == "" {
+			return spec, nil
 		}
+		digest, err := plughost.Digest(h.cfg.Spark)
 		spec.Path, spec.SHA256 = h.cfg.Spark, digest
+		return spec, err
 	}
+	p, ok := h.cfg.Plugins[name]
+	if !ok {
+		return spec, fault.New(fault.Invalid, "plugins", "there is no %s plugin %q", kind, name).
+			WithHint("use one of %s, or name the executable: plugins: {%s: {path: ..., sha256: ...}}", strings.Join(builtin[kind], ", "), name)
+	}
+	spec.Path, spec.SHA256 = p.Path, p.SHA256
 	return spec, nil
 }
 

@@ -59,6 +59,9 @@ func (h *Host) Run(ctx context.Context, req Request) (*Result, error) {
 	var obs engine.Observer
 	if r := d.profile.rec.Begin(info); r != nil {
 		obs = r
+		if len(h.cfg.Natives) > 0 { // only Go code can ask the context for its run
+			ctx = r.Context(ctx)
+		}
 	}
 	return d.run(ctx, req.Input, engine.Options{Info: info, Observer: obs, Parallel: h.cfg.Parallel, Cache: h.cache})
 }

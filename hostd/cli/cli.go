@@ -114,8 +114,7 @@ to do. With -o json standard output holds exactly one JSON document, for an erro
 	root.AddCommand(
 		in("work", a.runCommand()), in("work", a.graphCommand()), in("work", a.moduleCommand()), in("work", a.rsiCommand()), in("work", a.demoCommand()),
 		in("look", a.telemetryCommand()),
-		in("work", a.initCommand()), in("work", a.testkitCommand()), in("host", a.serveCommand()), in("host", a.configCommand()), in("host", a.versionCommand()),
-		a.pluginCommand(),
+		in("work", a.initCommand()), in("work", a.testkitCommand()), in("host", a.serveCommand()), in("host", a.configCommand()), in("host", a.pluginCommand()), in("host", a.versionCommand()),
 	)
 	return root
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sparkrsi/spark/core/plughost"
 	"github.com/sparkrsi/spark/hostd/api"
 	"github.com/sparkrsi/spark/hostd/config"
 	"github.com/sparkrsi/spark/hostd/daemon"
@@ -165,7 +166,66 @@ func (a *app) pluginCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd := parent("plugin", "Serve built-in plugins", "", serve)
-	cmd.Hidden = true
-	return cmd
+	serve.Hidden = true
+	list := &cobra.Command{
+		Use: "list [FILE...]", Short: "List the plugins, and the digests of executables",
+		Long: `List the built-in plugins and those of the configuration with whether their executable
+is the one that is pinned. With files, print the digest that pins each.`,
+		Example: "  spark plugin list\n  spark plugin list ./mybackend",
+		RunE: func(_ *cobra.Command, args []string) error {
+			rows, err := a.plugins(args)
+			if err != nil {
+				return err
+			}
+			return a.print(map[string]any{"plugins": rows}, func(w io.Writer) {
+				t := newTable("PLUGIN", "STATE", "SHA256", "PATH")
+				for _, r := range rows {
+					t.row(r.Name, r.State, orDash(r.SHA256), orDash(r.Path))
+				}
+				t.write(w)
+			})
+		},
+	}
+	return parent("plugin", "Look at the plugins", "A plugin is a process of its own: a telemetry backend or a model provider.", list, serve)
+}
+
+// pluginRow is one plugin as the list shows it.
+type pluginRow struct {
+	Name   string `json:"name"`
+	State  string `json:"state"` // built-in, pinned, changed, missing, or file
+	SHA256 string `json:"sha256,omitempty"`
+	Path   string `json:"path,omitempty"`
+}
+
+// plugins returns the known plugins, or the given files with their digests.
+func (a *app) plugins(files []string) ([]pluginRow, error) {
+	rows := []pluginRow{}
+	for _, path := range files {
+		digest, err := plughost.Digest(path)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, pluginRow{filepath.Base(path), "file", digest, path})
+	}
+	if len(files) > 0 {
+		return rows, nil
+	}
+	c, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range sorted(a.Plugins) {
+		rows = append(rows, pluginRow{Name: name, State: "built-in"})
+	}
+	for _, name := range sorted(c.Plugins) {
+		p := c.Plugins[name]
+		row := pluginRow{name, "pinned", p.SHA256, p.Path}
+		if digest, err := plughost.Digest(p.Path); err != nil {
+			row.State = "missing"
+		} else if digest != p.SHA256 {
+			row.State, row.SHA256 = "changed", digest
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
 }

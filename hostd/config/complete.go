@@ -61,6 +61,16 @@ func (l *loader) complete(c *Config, path string) {
 		l.absolute("telemetry.profiles."+name+".db_path", path, &p.DBPath)
 		t.Profiles[name] = p
 	}
+	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
+		p := c.Plugins[name]
+		if p.Path == "" {
+			l.bad("plugins."+name+".path", "name the executable", "no executable is named")
+		} else if len(p.SHA256) != 64 {
+			l.bad("plugins."+name+".sha256", "`spark plugin list` shows the digest of the file", "the executable is not pinned by its sha256")
+		}
+		l.absolute("plugins."+name+".path", path, &p.Path)
+		c.Plugins[name] = p
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		if c.Models[name].Plugin == "" {
 			l.bad("models."+name+".plugin", "name a built-in provider, such as replay", "no plugin is named")

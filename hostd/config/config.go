@@ -33,6 +33,8 @@ type Config struct {
 	Nodes        host.Nodes       `json:"nodes"`               // limits of node instances
 	Telemetry    Telemetry        `json:"telemetry"`           // profiles
 	Models       map[string]Model `json:"models,omitempty"`    // model providers by name
+
+	Plugins map[string]host.Plugin `json:"plugins,omitempty"` // executables of third parties, by name
 }
 
 // Telemetry holds the profiles that policies name.
@@ -57,7 +59,7 @@ func Default() Config {
 // caller adds stock modules, natives and a logger.
 func (c *Config) Host() (host.Config, error) {
 	h := host.Config{DataDir: c.DataDir, Environment: c.Environment, Parallel: c.Parallel, Nodes: c.Nodes,
-		Telemetry: c.Telemetry.Profiles, DefaultProfile: c.Telemetry.Default, Models: map[string]host.Model{}}
+		Telemetry: c.Telemetry.Profiles, DefaultProfile: c.Telemetry.Default, Models: map[string]host.Model{}, Plugins: c.Plugins}
 	if _, ok := h.Telemetry["off"]; !ok && h.DefaultProfile == "off" {
 		h.Telemetry = map[string]telemetry.Config{"off": {}}
 		maps.Copy(h.Telemetry, c.Telemetry.Profiles)
