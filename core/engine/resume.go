@@ -22,6 +22,9 @@ import (
 // Limits.Time counts from what the run had used; timeouts and backoffs of steps
 // that were under way count anew.
 //
+// O.Info must name the same run: expressions, idempotency keys and pauses follow
+// its id.
+//
 // Answers are to questions that the run asked. It fails before anything is
 // observed with NotFound when a question is not open and Invalid when an answer is
 // not one of its choices or breaks its schema. It fails with Conflict, and leaves the
@@ -39,9 +42,12 @@ func Resume(ctx context.Context, p *Program, input []byte, records []Record, ans
 	for i := range records {
 		r := &records[i]
 		j.elapsed, j.past.seq = max(j.elapsed, r.Elapsed), max(j.past.seq, r.Seq+1)
-		if r.Kind == RecordAsked {
+		switch r.Kind {
+		case RecordAsked:
 			j.asked[r.Step] = r.Start
-		} else if r.Kind != RecordVain {
+		case RecordVain:
+			delete(j.asked, r.Step)
+		default:
 			j.past.results[r.Step] = i
 		}
 	}

@@ -25,6 +25,11 @@ func (v *validator) schemas() {
 	}
 	l := &linter{validator: v, types: make([]*abi.NodeType, len(v.g.Nodes)), out: make([]*typing, len(v.g.Nodes))}
 	for i, n := range v.g.Nodes {
+		if n.Wait != nil && n.Foreach == nil {
+			if l.out[i] = typingOf(n.Wait.Schema); len(n.Wait.Choices) > 0 {
+				l.out[i] = &typing{class: "string"}
+			}
+		}
 		if n.Module == "" {
 			continue
 		}
