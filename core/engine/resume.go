@@ -69,7 +69,6 @@ type past struct {
 	results map[string]int    // step -> its last record
 	begun   map[string]*token // steps whose result is still to come, and composite ones that failed too early
 	groups  map[string]*token // open steps with foreach
-	err     error             // the records do not fit
 }
 
 // replaying reports whether recorded results are still being taken over.
