@@ -296,12 +296,12 @@ func TestPolicyComesWithTheGraph(t *testing.T) {
 	if _, err := h.Apply(t.Context(), d); fault.ExitStatus(err) != 2 || !strings.Contains(err.Error(), "nobody") {
 		t.Fatal(err)
 	}
-	if _, err := h.Cycle(t.Context(), "greet", CycleOptions{}); fault.ExitStatus(err) != 2 || !strings.Contains(err.Error(), "dataset") {
+	if _, err := h.RSI().Cycle(t.Context(), "greet", CycleOptions{}); fault.ExitStatus(err) != 2 || !strings.Contains(err.Error(), "dataset") {
 		t.Fatalf("a cycle without a dataset: %v", err)
 	}
 	other := Document{GraphFile: "o.yaml", Graph: []byte("graph: other\nstart: a\nnodes:\n  a: {module: echo@^1}\n")}
 	apply(t, h, other)
-	if _, err := h.Cycle(t.Context(), "other", CycleOptions{}); !fault.Is(err, fault.NotFound) || !strings.Contains(fault.HintOf(err), "graph apply") {
+	if _, err := h.RSI().Cycle(t.Context(), "other", CycleOptions{}); !fault.Is(err, fault.NotFound) || !strings.Contains(fault.HintOf(err), "graph apply") {
 		t.Fatalf("a cycle without a policy: %v", err)
 	}
 }

@@ -132,9 +132,17 @@ func (h *Host) improver() *rsi.Improver {
 	return rsi.New(rsi.Config{Telemetry: source{h}, Lab: lab{h}, Catalog: catalog{h.store}, Releaser: releaser{h}, Ledger: ledger{h.store}})
 }
 
+// RSI analyses the graphs of a host and improves them. It holds no state; Close
+// of the host waits for what it does.
+type RSI struct{ host *Host }
+
+// RSI returns the improvement of this host's graphs.
+func (h *Host) RSI() RSI { return RSI{h} }
+
 // Analyze summarises the production runs of a graph. Options that name no version
 // take the active one and its policy. NotFound when there is no such graph.
-func (h *Host) Analyze(ctx context.Context, name string, o rsi.AnalyzeOptions) (*rsi.Analysis, error) {
+func (r RSI) Analyze(ctx context.Context, name string, o rsi.AnalyzeOptions) (*rsi.Analysis, error) {
+	h := r.host
 	leave, err := h.enter()
 	if err != nil {
 		return nil, err
@@ -169,7 +177,8 @@ type CycleOptions struct {
 // Cycle runs one improvement cycle on the active version of a graph. No
 // improvement is no error: the report's verdict says it. NotFound for a graph,
 // policy or dataset that is missing, Invalid for one that cannot be used.
-func (h *Host) Cycle(ctx context.Context, name string, o CycleOptions) (*rsi.Report, error) {
+func (r RSI) Cycle(ctx context.Context, name string, o CycleOptions) (*rsi.Report, error) {
+	h := r.host
 	leave, err := h.enter()
 	if err != nil {
 		return nil, err

@@ -33,7 +33,7 @@ func (s *server) analyze(w http.ResponseWriter, r *http.Request) (any, error) {
 		g.Version, l.Graph = v.Label, &g
 		opts.Version = &l
 	}
-	return s.host.Analyze(r.Context(), in.Graph, opts)
+	return s.host.RSI().Analyze(r.Context(), in.Graph, opts)
 }
 
 // progressEvery is how often the progress of one phase is sent.
@@ -53,7 +53,7 @@ func (s *server) cycle(w http.ResponseWriter, r *http.Request) {
 	stream(s, w, func(progress func(rsi.Progress)) (*rsi.Report, error) {
 		var last time.Time
 		var phase string
-		return s.host.Cycle(r.Context(), in.Graph, host.CycleOptions{Seed: in.Seed, Dataset: in.Dataset, Progress: func(p rsi.Progress) {
+		return s.host.RSI().Cycle(r.Context(), in.Graph, host.CycleOptions{Seed: in.Seed, Dataset: in.Dataset, Progress: func(p rsi.Progress) {
 			if now := time.Now(); p.Phase != phase || p.Total > 0 && p.Done == p.Total || now.Sub(last) >= progressEvery {
 				phase, last = p.Phase, now
 				progress(p)

@@ -166,7 +166,7 @@ func play(ctx context.Context, o Options, h *host.Host, res *Result, start time.
 	}
 
 	o.Show.Step("What telemetry shows")
-	analysis, err := h.Analyze(ctx, graphName, rsi.AnalyzeOptions{})
+	analysis, err := h.RSI().Analyze(ctx, graphName, rsi.AnalyzeOptions{})
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func play(ctx context.Context, o Options, h *host.Host, res *Result, start time.
 
 	o.Show.Step("One improvement cycle, while requests keep coming")
 	traffic := startTraffic(ctx, h, asked, rng.Uint64())
-	report, err := h.Cycle(ctx, graphName, host.CycleOptions{Seed: o.Seed, Progress: func(p rsi.Progress) {
+	report, err := h.RSI().Cycle(ctx, graphName, host.CycleOptions{Seed: o.Seed, Progress: func(p rsi.Progress) {
 		// The swap is what the traffic is for: from the release on it runs at
 		// full speed; before that it would only disturb the measurement.
 		if p.Phase == "release" {
