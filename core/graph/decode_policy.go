@@ -46,7 +46,7 @@ func (d *decoder) policy(p *Policy, root *yaml.Node) {
 		"rsi":        func(n *yaml.Node, path string) { d.rsi(&p.RSI, n, path) },
 	}, "rollout", "release", "guardrails", "holdback", "cache", "validate")
 	if ok {
-		d.require(root, "", "policy", "objectives")
+		d.require(root, "", "policy")
 	}
 }
 

@@ -241,7 +241,7 @@ func (d *Duration) UnmarshalJSON(b []byte) (err error) {
 // Policy judges and limits a graph. It is no part of any version.
 type Policy struct {
 	Name       string               `json:"policy"`
-	Objectives map[string]Objective `json:"objectives"`
+	Objectives map[string]Objective `json:"objectives,omitempty"` // empty: nothing improves the graph
 	Evaluation *Evaluation          `json:"evaluation,omitempty"`
 	Protected  []string             `json:"protected,omitempty"`
 	Limits     Limits               `json:"limits,omitempty"`

@@ -42,9 +42,15 @@ func serve(t *testing.T, root string) *process {
 // serveDraining is serve with a drain timeout.
 func serveDraining(t *testing.T, root, drain string) *process {
 	t.Helper()
+	return launch(t, root, []string{"SPARK_DRAIN_TIMEOUT=" + drain})
+}
+
+// launch is serve with more environment and flags.
+func launch(t *testing.T, root string, env []string, flags ...string) *process {
+	t.Helper()
 	p := &process{t: t, dir: filepath.Join(root, "data"), logs: make(chan map[string]any, 1000), done: make(chan struct{})}
-	p.cmd = exec.Command("spark", "serve", "--data-dir", p.dir, "--graphs", filepath.Join(root, "graphs"))
-	p.cmd.Env = append(os.Environ(), "SPARK_DRAIN_TIMEOUT="+drain)
+	p.cmd = exec.Command("spark", append([]string{"serve", "--data-dir", p.dir, "--graphs", filepath.Join(root, "graphs")}, flags...)...)
+	p.cmd.Env = append(os.Environ(), env...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
