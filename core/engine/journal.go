@@ -59,6 +59,7 @@ type Failure struct {
 	Path    string     `json:"path,omitempty"`
 	Message string     `json:"message"`
 	Hint    string     `json:"hint,omitempty"`
+	Trace   string     `json:"trace,omitempty"` // of a panic or trap
 }
 
 // Write is one value that a step gave a key of the state.
@@ -140,7 +141,7 @@ func failureOf(err error) *Failure {
 	if err == nil {
 		return nil
 	}
-	f := &Failure{Kind: fault.KindOf(err), Message: err.Error(), Hint: fault.HintOf(err)}
+	f := &Failure{Kind: fault.KindOf(err), Message: err.Error(), Hint: fault.HintOf(err), Trace: fault.TraceOf(err)}
 	if e, ok := err.(*fault.Error); ok && e.Path != "" {
 		if rest, found := strings.CutPrefix(f.Message, e.Path+": "); found {
 			f.Path, f.Message = e.Path, rest
@@ -153,7 +154,7 @@ func (f *Failure) err() error {
 	if f == nil {
 		return nil
 	}
-	return &fault.Error{Kind: f.Kind, Path: f.Path, Msg: f.Message, Hint: f.Hint}
+	return &fault.Error{Kind: f.Kind, Path: f.Path, Msg: f.Message, Hint: f.Hint, Trace: f.Trace}
 }
 
 // journal is the part of an execution that records it.

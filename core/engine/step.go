@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -110,13 +109,12 @@ func (x *execution) timeout(t *token) time.Duration {
 	return limit
 }
 
-// call runs the node and turns a panic into an Internal fault, with the stack as
-// a log line of the step.
+// call runs the node and turns a panic into an Internal fault that carries the
+// stack.
 func (x *execution) call(ctx context.Context, t *token) (out []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			t.trail.Logs = append(t.trail.Logs, run.Log{Level: "error", Msg: string(debug.Stack()), Time: time.Now()})
-			out, err = nil, fault.New(fault.Internal, "", "panic: %v", r)
+			out, err = nil, fault.Panicked(r)
 		}
 	}()
 	return t.frame.prep.runners[t.node].RunNode(ctx, &t.step)

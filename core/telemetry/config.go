@@ -45,7 +45,7 @@ type Config struct {
 
 	CaptureInputs  bool `json:"capture_inputs" koanf:"capture_inputs"`   // of runs and steps, as attributes, at most 16 KiB each
 	CaptureOutputs bool `json:"capture_outputs" koanf:"capture_outputs"` // likewise
-	CaptureErrors  bool `json:"capture_errors" koanf:"capture_errors"`   // false keeps error_type only
+	CaptureErrors  bool `json:"capture_errors" koanf:"capture_errors"`   // texts of errors, and stacks of panics and traps; false keeps error_type only
 
 	ResourceAttributes map[string]string `json:"resource_attributes,omitempty" koanf:"resource_attributes"` // of the process, on every trace
 	CustomAttributes   map[string]string `json:"custom_attributes,omitempty" koanf:"custom_attributes"`     // on every trace

@@ -53,6 +53,7 @@ func (r *Run) call(o *run.Observation, parent backend.SpanID, m *run.ModelCall) 
 	if m.Cached {
 		r.attrs = append(r.attrs, backend.Attr{Key: callCached, Kind: backend.KindBool, Num: 1})
 	}
+	r.exception(m.Err)
 	s.Attrs = r.attrs[from:len(r.attrs):len(r.attrs)]
 	r.t.Spans = append(r.t.Spans, s)
 }

@@ -170,6 +170,7 @@ func (r *Run) step(o *run.Observation) {
 		r.attrs = append(r.attrs, backend.Attr{Key: "visit", Kind: backend.KindInt, Num: uint64(o.Visit)})
 	}
 	r.capture(o)
+	r.exception(o.Err)
 	s.Attrs = r.attrs[from:len(r.attrs):len(r.attrs)]
 	if o.Trail != nil {
 		r.trail(o, s)
@@ -370,6 +371,7 @@ func (r *Run) retry(o *run.Observation) {
 	if o.Err != nil {
 		_, kind, text := r.failure(o.Err)
 		r.attrs = append(r.attrs, backend.Attr{Key: "error_type", Str: kind}, backend.Attr{Key: "error", Str: text})
+		r.exception(o.Err)
 	}
 	r.t.Events = append(r.t.Events, backend.Event{Type: "node_retry", Name: o.Node, Span: r.spanID(o.Seq, o.Item),
 		Time: stamp(o.End, o.Start.UnixNano()), Attrs: r.attrs[from:len(r.attrs):len(r.attrs)]})

@@ -182,6 +182,7 @@ func (r *Run) inner(sp *Span, end time.Time, attrs []run.Attr, err error) {
 	from := len(r.attrs)
 	r.attrs = append(r.attrs, backend.Attr{Key: "span.name", Str: r.text(sp.name)})
 	r.addAttrs(attrs)
+	r.exception(err)
 	s.Attrs = r.attrs[from:len(r.attrs):len(r.attrs)]
 	r.t.Spans = append(r.t.Spans, s)
 }

@@ -1,6 +1,7 @@
 package wasmhost
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -92,6 +93,7 @@ type heard struct {
 	failCode int32
 	failMsg  string
 	stderr   string // first line the guest wrote there
+	last     []byte // lines there from the one with which its runtime begins to end it, at most maxLastWords
 	parked   []byte
 
 	attrs, metrics, events, logs, dropped int
@@ -109,6 +111,9 @@ func (in *instance) begin(ctx context.Context, d deadline, s *run.Step) {
 // end reports what was dropped and forgets the step.
 func (in *instance) end() {
 	c := &in.call
+	for line := range bytes.Lines(c.last) { // it lives: those were lines like others
+		in.log("warn", bytes.TrimSuffix(line, []byte("\n")))
+	}
 	if c.dropped > 0 && c.trail != nil {
 		c.trail.Attrs = append(c.trail.Attrs, run.Int("spark.dropped", int64(c.dropped)))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,21 @@ func TestFaulty(t *testing.T) {
 				t.Errorf("hint %q, want %q", hint, c.hint)
 			}
 		})
+	}
+	// A stripped module still tells where it crashed.
+	for name, first := range map[string]string{"trap": "main.trap.Process\n\t", "eatmemory": "main.(*eatMemory).Process\n\t", "recurse": "main.down\n\t"} {
+		s, config := step(`{}`), json.RawMessage(`{}`)
+		if name == "recurse" {
+			config = json.RawMessage(`{"deep":true}`)
+		}
+		_, err := newNode(t, h, m, NodeSpec{Type: name, Config: config, Timeout: time.Minute}).RunNode(t.Context(), s)
+		trace := fault.TraceOf(err)
+		if !strings.HasPrefix(trace, first) || !strings.Contains(trace, "plugins/nodes/faulty/main.go:") || strings.Contains(trace, "0x") {
+			t.Errorf("%s: %v, trace\n%s", name, err, trace)
+		}
+		if strings.Count(err.Error(), "\n") > 0 || strings.Contains(err.Error(), "main.go") || strings.Contains(fmt.Sprint(s.Trail.Logs), "main.") || name == "trap" && len(s.Trail.Logs) > 0 {
+			t.Errorf("%s: %v, logs %+v", name, err, s.Trail.Logs)
+		}
 	}
 	// The remedy for a timeout works.
 	spin := NodeSpec{Type: "spin", Config: json.RawMessage(`{"kilosteps":30000}`), Timeout: 5 * time.Millisecond}
@@ -96,5 +112,8 @@ func TestTrapNamesFunctions(t *testing.T) {
 	names := vec(append(appendU32(nil, deep), sized([]byte("inner"))...))
 	a.custom = map[string][]byte{"name": appendSection(nil, 1, names)}
 	_, err := handNode(t, h, a, 0).RunNode(t.Context(), step(`{}`))
-	wantFault(t, err, fault.Trap, "module crashed while processing: unreachable: at .inner")
+	wantFault(t, err, fault.Trap, "module crashed while processing: unreachable")
+	if trace := fault.TraceOf(err); trace != ".inner()\n.$4(i32,i32) i64" || strings.Contains(err.Error(), "inner") {
+		t.Errorf("%v, trace %q", err, trace)
+	}
 }

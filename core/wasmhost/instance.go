@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -231,36 +230,37 @@ func (in *instance) failed(doing string, err error) error {
 	in.broken = true
 	p := in.pool
 	name, stats := p.module.manifest.Name, &p.module.host.stats
+	cause, trace := crash(err)
+	if guest := in.call.stack(); guest != "" { // it knows files and lines, and names in a stripped module
+		trace = guest
+	}
+	in.call.last = nil // no log of the step
 	if in.call.stop != nil {
 		stats.timeouts.Add(1)
 		return in.call.stop
 	}
 	if in.arena.denied {
-		return in.outOfMemory(doing)
+		return in.outOfMemory(doing).WithTrace(trace)
 	}
 	stats.traps.Add(1)
 	var exit *sys.ExitError
 	if errors.As(err, &exit) {
-		return fault.New(fault.Trap, name, "module exited with code %d while %s%s", exit.ExitCode(), doing, in.lastWords()).WithHint(defect)
+		return fault.New(fault.Trap, name, "module exited with code %d while %s%s", exit.ExitCode(), doing, in.lastWords()).WithHint(defect).WithTrace(trace)
 	}
-	cause, trace := trimTrace(err)
 	words := in.lastWords()
 	if words != "" && cause == "unreachable" { // how a guest ends itself after it spoke
 		cause = ""
 	} else {
 		cause = ": " + cause
 	}
-	f := fault.New(fault.Trap, name, "module crashed while %s%s%s", doing, cause, words).WithHint(defect)
-	if trace != "" {
-		f.Err = errors.New("at " + trace)
-	}
+	f := fault.New(fault.Trap, name, "module crashed while %s%s%s", doing, cause, words).WithHint(defect).WithTrace(trace)
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		f.Err = err
 	}
 	return f
 }
 
-func (in *instance) outOfMemory(doing string) error {
+func (in *instance) outOfMemory(doing string) *fault.Error {
 	in.broken = true
 	p := in.pool
 	p.module.host.stats.memoryDenied.Add(1)
@@ -281,27 +281,4 @@ func (in *instance) lastWords() string {
 		return ": " + in.call.stderr
 	}
 	return ""
-}
-
-// maxFrames bounds the stack in the message of a trap.
-const maxFrames = 6
-
-// trimTrace splits wazero's error into its cause and a one-line stack of the
-// functions that have names; a stripped module has none.
-func trimTrace(err error) (cause, trace string) {
-	cause, rest, _ := strings.Cut(err.Error(), "\nwasm stack trace:")
-	cause = strings.TrimPrefix(cause, "wasm error: ")
-	cause = strings.TrimSuffix(cause, " (recovered by wazero)")
-	rest, _, _ = strings.Cut(rest, "\n\n")
-	var frames []string
-	for line := range strings.Lines(rest) {
-		line = strings.TrimSpace(line)
-		if i := strings.LastIndexByte(line, '('); i > 0 {
-			line = line[:i]
-		}
-		if named := strings.TrimPrefix(line, "."); named != "" && named[0] != '$' && len(frames) < maxFrames {
-			frames = append(frames, line)
-		}
-	}
-	return cause, strings.Join(frames, " < ")
 }

@@ -81,8 +81,8 @@ func (b *both) call(t testing.TB, name string, args ...uint64) []uint64 {
 		t.Fatalf("%s%v: %v, %v as written; %v, %v with fuel", name, args, r1, e1, r2, e2)
 	}
 	if e1 != nil {
-		c1, _ := trimTrace(e1)
-		c2, _ := trimTrace(e2)
+		c1, _ := crash(e1)
+		c2, _ := crash(e2)
 		if c1 != c2 {
 			t.Fatalf("%s%v crashes with %q as written, %q with fuel", name, args, c1, c2)
 		}

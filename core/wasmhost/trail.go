@@ -138,5 +138,11 @@ func (l *lines) emit() {
 	if c := &l.in.call; c.stderr == "" && l.level == "warn" {
 		c.stderr = clip(l.partial, maxText)
 	}
+	if c := &l.in.call; l.level == "warn" && (c.last != nil || dies(l.partial)) {
+		if len(c.last)+len(l.partial) < maxLastWords {
+			c.last = append(append(c.last, l.partial...), '\n')
+		}
+		return
+	}
 	l.in.log(l.level, l.partial)
 }

@@ -64,6 +64,10 @@ type Error struct {
 	Msg  string // what, lower case, with the limit and the actual value
 	Hint string // what to do; empty when nothing can be advised
 	Err  error  // cause, may be nil
+
+	// Trace is where it happened in code, frame by frame, innermost first: of a
+	// panic or trap. See WithTrace for its form. It is not part of Error.
+	Trace string
 }
 
 // New returns a fault of kind k about path. Format and args make the message.

@@ -3,7 +3,7 @@ package plugin
 import (
 	"context"
 	"errors"
-	"runtime/debug"
+	"fmt"
 	"sync/atomic"
 
 	goplugin "github.com/hashicorp/go-plugin"
@@ -71,10 +71,10 @@ func stream(server any, ss grpc.ServerStream, call *grpc.StreamServerInfo, next 
 	return next(server, ss)
 }
 
-// panicked logs the stack, which stays in the process, and returns the fault
-// that the caller gets.
+// panicked logs a panic and returns the fault that the caller gets, with the stack.
 func panicked(method string, r any) error {
-	Logger().Error("panic in a call", "method", method, "panic", r, "stack", string(debug.Stack()))
-	return fault.New(fault.Internal, method, "the plugin panicked: %v", r).
-		WithHint("the stack is in the log of the host; report it to the author of the plugin")
+	f := fault.Panicked(r)
+	Logger().Error("panic in a call", "method", method, "panic", r, "stack", f.Trace)
+	f.Path, f.Msg = method, fmt.Sprintf("the plugin panicked: %v", r)
+	return f.WithHint("the stack is in the log of the host; report it to the author of the plugin")
 }

@@ -72,7 +72,7 @@ func ToStatus(err error) error {
 		code = codes.Internal
 	}
 	st, detailErr := status.New(code, valid(f.Msg)).WithDetails(&proto.Fault{
-		Kind: string(f.Kind), Op: valid(f.Op), Path: valid(f.Path), Msg: valid(f.Msg), Hint: valid(fault.HintOf(err)),
+		Kind: string(f.Kind), Op: valid(f.Op), Path: valid(f.Path), Msg: valid(f.Msg), Hint: valid(fault.HintOf(err)), Trace: valid(fault.TraceOf(err)),
 	})
 	if detailErr != nil {
 		return status.Error(code, valid(f.Msg))
@@ -81,7 +81,7 @@ func ToStatus(err error) error {
 }
 
 // FromStatus returns err, which a gRPC client got, as a *fault.Error with the
-// kind, operation, path, message and hint that ToStatus was given; nil for nil,
+// kind, operation, path, message, hint and trace that ToStatus was given; nil for nil,
 // and a fault as it is. Without a Fault detail the kind follows the code, and a
 // broken connection is Unavailable. errors.Is with context.Canceled and
 // context.DeadlineExceeded holds for the kinds Cancelled and Timeout.
@@ -107,6 +107,7 @@ func FromStatus(err error) error {
 	for _, d := range st.Details() {
 		if w, ok := d.(*proto.Fault); ok {
 			f = &fault.Error{Kind: fault.Internal, Op: w.Op, Path: w.Path, Msg: w.Msg, Hint: w.Hint}
+			f = f.WithTrace(w.Trace)
 			if k, ok := fault.ParseKind(w.Kind); ok {
 				f.Kind = k
 			}

@@ -14,10 +14,10 @@ import (
 
 func TestStatusRoundTripKeepsEveryKind(t *testing.T) {
 	for _, k := range fault.Kinds() {
-		in := fault.New(k, "nodes.a", "went wrong at %d", 7).WithOp("open").WithHint("try %s", "b")
+		in := fault.New(k, "nodes.a", "went wrong at %d", 7).WithOp("open").WithHint("try %s", "b").WithTrace("f\n\tx.go:1")
 		got := FromStatus(ToStatus(in))
-		if fault.KindOf(got) != k || fault.HintOf(got) != "try b" {
-			t.Errorf("%s: kind %q hint %q", k, fault.KindOf(got), fault.HintOf(got))
+		if fault.KindOf(got) != k || fault.HintOf(got) != "try b" || fault.TraceOf(got) != "f\n\tx.go:1" {
+			t.Errorf("%s: kind %q hint %q trace %q", k, fault.KindOf(got), fault.HintOf(got), fault.TraceOf(got))
 		}
 		want := in.Error()
 		if k == fault.Timeout || k == fault.Cancelled {

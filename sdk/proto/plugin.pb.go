@@ -38,7 +38,11 @@ type Fault struct {
 	// What went wrong, causes included, in lower case.
 	Msg string `protobuf:"bytes,4,opt,name=msg,proto3" json:"msg,omitempty"`
 	// What the reader can do about it. May be empty.
-	Hint          string `protobuf:"bytes,5,opt,name=hint,proto3" json:"hint,omitempty"`
+	Hint string `protobuf:"bytes,5,opt,name=hint,proto3" json:"hint,omitempty"`
+	// Where in code a panic or trap happened: a function a line, innermost first,
+	// each followed by an indented line with its file. Names only, no values. At
+	// most 32 functions and 4 KiB. May be empty.
+	Trace         string `protobuf:"bytes,6,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -104,6 +108,13 @@ func (x *Fault) GetMsg() string {
 func (x *Fault) GetHint() string {
 	if x != nil {
 		return x.Hint
+	}
+	return ""
+}
+
+func (x *Fault) GetTrace() string {
+	if x != nil {
+		return x.Trace
 	}
 	return ""
 }
@@ -232,13 +243,14 @@ var File_plugin_proto protoreflect.FileDescriptor
 
 const file_plugin_proto_rawDesc = "" +
 	"\n" +
-	"\fplugin.proto\x12\x0fspark.plugin.v1\"e\n" +
+	"\fplugin.proto\x12\x0fspark.plugin.v1\"{\n" +
 	"\x05Fault\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02op\x18\x02 \x01(\tR\x02op\x12\x12\n" +
 	"\x04path\x18\x03 \x01(\tR\x04path\x12\x10\n" +
 	"\x03msg\x18\x04 \x01(\tR\x03msg\x12\x12\n" +
-	"\x04hint\x18\x05 \x01(\tR\x04hint\"\r\n" +
+	"\x04hint\x18\x05 \x01(\tR\x04hint\x12\x14\n" +
+	"\x05trace\x18\x06 \x01(\tR\x05trace\"\r\n" +
 	"\vInfoRequest\".\n" +
 	"\vOpenRequest\x12\x1f\n" +
 	"\vconfig_json\x18\x01 \x01(\fR\n" +
