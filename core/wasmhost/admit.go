@@ -194,6 +194,10 @@ func (h *Host) checkInterface(p *parsed) error {
 		return fault.New(fault.Invalid, "module", "does not export its memory as %q", abi.Memory)
 	}
 	check := maps.Clone(required)
+	awaits := slices.ContainsFunc(p.imports, func(d importDecl) bool { return d.module == abi.Host && d.name == abi.Await })
+	if _, ok := p.exports[abi.Resume]; ok || awaits {
+		check[abi.Resume] = required[abi.Process]
+	}
 	if _, ok := p.exports[abi.Initialize]; ok {
 		check[abi.Initialize] = funcType{}
 	}

@@ -40,7 +40,7 @@ func BenchmarkEcho(b *testing.B) {
 	}
 	b.Run("guest alone", func(b *testing.B) {
 		p := nodes["go"].pool
-		inst, err := p.take(b.Context(), deadline{}, nodes["go"].doc)
+		inst, err := p.take(b.Context(), deadline{}, nodes["go"].doc, false)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -82,8 +82,10 @@ type call struct {
 	until deadline
 	step  *run.Step // nil while starting or configuring
 	trail *run.Trail
+	most  int // of each kind of record
 
 	heard
+	counts
 }
 
 // heard is what came of a call besides its result.
@@ -95,8 +97,13 @@ type heard struct {
 	stderr   string // first line the guest wrote there
 	last     []byte // lines there from the one with which its runtime begins to end it, at most maxLastWords
 	parked   []byte
+	effect   *effect // that the guest asked for, unless it said something else since
+}
 
+// counts are what a step did so far, over all calls that it takes.
+type counts struct {
 	attrs, metrics, events, logs, dropped int
+	awaits                                int
 }
 
 // begin prepares the instance for a call.
@@ -104,33 +111,42 @@ func (in *instance) begin(ctx context.Context, d deadline, s *run.Step) {
 	c := &in.call
 	c.ctx, c.done, c.until, c.step = ctx, ctx.Done(), d, s
 	if s != nil {
-		c.trail = s.Trail
+		c.trail, c.most = s.Trail, in.pool.module.host.cfg.MaxEventsPerSpan
 	}
 }
 
-// end reports what was dropped and forgets the step.
+// end reports what was dropped, unless the step goes on later, and forgets it.
 func (in *instance) end() {
 	c := &in.call
 	for line := range bytes.Lines(c.last) { // it lives: those were lines like others
 		in.log("warn", bytes.TrimSuffix(line, []byte("\n")))
 	}
-	if c.dropped > 0 && c.trail != nil {
-		c.trail.Attrs = append(c.trail.Attrs, run.Int("spark.dropped", int64(c.dropped)))
+	if c.effect != nil {
+		c.effect.counts = c.counts
+	} else {
+		c.report()
 	}
 	*c = call{}
 }
 
+func (c *call) report() {
+	if c.dropped > 0 && c.trail != nil {
+		c.trail.Attrs = append(c.trail.Attrs, run.Int("spark.dropped", int64(c.dropped)))
+	}
+}
+
 // expired returns the fault when the call's time is over or nobody wants its
 // result, else nil.
-func (in *instance) expired() error {
-	c := &in.call
+func (in *instance) expired() error { return in.call.expired(in.pool.module.manifest.Name) }
+
+func (c *call) expired(name string) error {
 	select {
 	case <-c.done:
-		return c.until.gone(c.ctx, in.pool.module.manifest.Name)
+		return c.until.gone(c.ctx, name)
 	default:
 	}
 	if c.until.passed() {
-		return c.until.fault(in.pool.module.manifest.Name)
+		return c.until.fault(name)
 	}
 	return nil
 }

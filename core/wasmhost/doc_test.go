@@ -52,12 +52,13 @@ func TestDocumentSaysLimits(t *testing.T) {
 	} {
 		says("| %s | %s | %s |", what, grouped(of(foreign)), grouped(of(trusted)))
 	}
-	if rows := strings.Count(string(text[strings.Index(string(text), "## 6."):strings.Index(string(text), "## 7.")]), "\n| "); rows != 1+12 {
+	if rows := strings.Count(string(text[strings.Index(string(text), "## 7."):strings.Index(string(text), "## 8.")]), "\n| "); rows != 1+12 {
 		t.Errorf("the table of bounds has %d rows, this test knows 12", rows-1)
 	}
 	says("`E * (%d + L + W + E/%d) + N`", edgeWork, edgeGroup)
 	says("(by default %d MiB, less when", def.MemoryMiB)
 	says("parked ones included (%d MiB)", def.MaxPayloadMiB)
+	says("a state above %d MiB, and the %s effect of one step", maxAwaitState>>20, grouped(maxAwaits+1)+"st")
 	says("for which it has %.0f s of its own", def.StartTimeout.Seconds())
 	says("a call may record %d of each kind; texts are cut at %s bytes", def.MaxEventsPerSpan, grouped(maxText))
 	says("names and keys have at most %d bytes", maxName)

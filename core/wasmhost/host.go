@@ -48,6 +48,7 @@ type counters struct {
 	live, started, configured, discarded   atomic.Int64
 	compiles, cacheHits, waits, timeouts   atomic.Int64
 	calls, traps, memoryDenied, fuelChecks atomic.Int64
+	awaits                                 atomic.Int64
 }
 
 // Stats are counts since Open, except Instances and Modules, which are current.
@@ -59,7 +60,8 @@ type Stats struct {
 	Discarded      int64 // instances ended after a trap, a stop or a refused growth
 	Compiles       int64 // modules compiled from WASM
 	CacheHits      int64 // modules taken from the disk cache
-	Calls          int64 // calls of spark_process
+	Calls          int64 // calls of spark_process and spark_resume
+	Awaits         int64 // effects performed for calls that held no instance meanwhile
 	Waits          int64 // calls that queued for an instance
 	Timeouts       int64 // calls stopped at a deadline or by cancellation
 	Traps          int64 // calls that crashed
@@ -144,7 +146,7 @@ func (h *Host) Stats() Stats {
 	return Stats{Modules: modules, Instances: s.live.Load(), Started: s.started.Load(), Configurations: s.configured.Load(),
 		Discarded: s.discarded.Load(), Compiles: s.compiles.Load(), CacheHits: s.cacheHits.Load(), Calls: s.calls.Load(),
 		Waits: s.waits.Load(), Timeouts: s.timeouts.Load(), Traps: s.traps.Load(), MemoryDenied: s.memoryDenied.Load(),
-		FuelChecks: s.fuelChecks.Load()}
+		FuelChecks: s.fuelChecks.Load(), Awaits: s.awaits.Load()}
 }
 
 // Close refuses new calls, waits for those that run until ctx ends, and frees

@@ -45,6 +45,7 @@ func hostFunctions() map[string]hostFunction {
 		abi.AssetRead:  {[]byte{i32, i32, i64, i32, i32}, []byte{i32}, hostAssetRead},
 		abi.Generate:   {[]byte{i32, i32}, []byte{i32}, hostGenerate},
 		abi.HTTP:       {[]byte{i32, i32}, []byte{i32}, hostHTTP},
+		abi.Await:      {[]byte{i32, i32, i32, i32, i32}, []byte{i32}, hostAwait},
 		abi.Now:        {nil, []byte{i64}, hostNow},
 		abi.Random:     {[]byte{i32, i32}, []byte{i32}, hostRandom},
 		abi.ResultRead: {[]byte{i32, i32}, []byte{i32}, hostResultRead},
@@ -96,6 +97,7 @@ func hostFuel(in *instance, _ []uint64) {
 
 func hostFail(in *instance, s []uint64) {
 	in.call.failed, in.call.failCode = true, api.DecodeI32(s[0])
+	in.call.effect = nil // the last word counts
 	in.call.failMsg = clip(in.view(s[1], s[2]), maxText)
 }
 
@@ -211,14 +213,14 @@ func hostAssetRead(in *instance, s []uint64) {
 func hostGenerate(in *instance, s []uint64) {
 	req := in.view(s[0], s[1])
 	g := in.pool.module.host.cfg.Generator
-	if !in.pool.grant.Generate || g == nil || in.call.step == nil {
+	if !in.generates() || in.call.step == nil {
 		in.call.parked = nil
 		s[0] = errno(abi.ErrDenied)
 		return
 	}
 	in.check()
 	c := &in.call
-	ctx, cancel := in.context()
+	ctx, cancel := c.context()
 	defer cancel()
 	resp, err := g.Generate(ctx, append([]byte(nil), req...), c.trail)
 	in.check() // an answer after the deadline is no answer
@@ -232,8 +234,7 @@ func hostGenerate(in *instance, s []uint64) {
 
 // context returns a context for work that the host does for the call: it ends
 // with the call's time. Cancel it.
-func (in *instance) context() (context.Context, context.CancelFunc) {
-	c := &in.call
+func (c *call) context() (context.Context, context.CancelFunc) {
 	if c.until.set {
 		return context.WithDeadline(c.ctx, epoch.Add(c.until.at))
 	}

@@ -35,14 +35,10 @@ func hostHTTP(in *instance, s []uint64) {
 		return
 	}
 	in.check()
-	q, err := decodeRequest(doc)
-	var resp []byte
-	if err == nil {
-		ctx, cancel := in.context()
-		defer cancel()
-		resp, err = in.fetch(ctx, a, q)
-		in.check() // an answer after the deadline is no answer
-	}
+	ctx, cancel := in.call.context()
+	defer cancel()
+	resp, err := in.call.request(ctx, a, doc)
+	in.check() // an answer after the deadline is no answer
 	if err != nil {
 		in.park([]byte(clip([]byte(err.Error()), maxDetail)))
 		s[0] = errno(errnoOf(err))
@@ -51,11 +47,20 @@ func hostHTTP(in *instance, s []uint64) {
 	s[0] = in.park(resp)
 }
 
+// request sends the request that doc writes and returns the response document.
+func (c *call) request(ctx context.Context, a *access, doc []byte) ([]byte, error) {
+	q, err := decodeRequest(doc)
+	if err != nil {
+		return nil, err
+	}
+	return c.fetch(ctx, a, q)
+}
+
 // fetch sends q, records that it did, and returns the response document.
-func (in *instance) fetch(ctx context.Context, a *access, q *abi.HTTPRequest) ([]byte, error) {
+func (c *call) fetch(ctx context.Context, a *access, q *abi.HTTPRequest) ([]byte, error) {
 	from := time.Now()
 	resp, err := a.do(ctx, q)
-	if in.fits(&in.call.events) {
+	if c.fits(&c.events) {
 		e := run.Event{Type: "http", Name: "http", Time: from, Attrs: []run.Attr{
 			run.String("http.request.method", q.Method), run.Float("http.client.request.duration", time.Since(from).Seconds())}}
 		e.Attrs = append(e.Attrs, server(q.URL)...)
@@ -64,7 +69,7 @@ func (in *instance) fetch(ctx context.Context, a *access, q *abi.HTTPRequest) ([
 		} else {
 			e.Attrs = append(e.Attrs, run.Int("http.response.status_code", int64(resp.Status)))
 		}
-		in.call.trail.Events = append(in.call.trail.Events, e)
+		c.trail.Events = append(c.trail.Events, e)
 	}
 	if err != nil {
 		return nil, err

@@ -27,6 +27,7 @@ type instance struct {
 	doc   string // configuration document it took last, "" for none
 
 	alloc, configure, process api.Function
+	resume                    api.Function // nil for a module that awaits nothing
 
 	stack   [3]uint64
 	input   uint32 // the guest's input buffer and its size, 0 when there is none
@@ -82,6 +83,7 @@ func (p *pool) start(ctx context.Context, until deadline) (*instance, error) {
 	h.stats.live.Add(1)
 	in.mod, in.mem = mod, mod.ExportedMemory(abi.Memory)
 	in.alloc, in.configure, in.process = mod.ExportedFunction(abi.Alloc), mod.ExportedFunction(abi.Configure), mod.ExportedFunction(abi.Process)
+	in.resume = mod.ExportedFunction(abi.Resume)
 	if f := mod.ExportedFunction(abi.Initialize); f != nil {
 		if err := f.CallWithStack(in, in.stack[:0]); err != nil {
 			err = in.failed("initializing", err)
@@ -137,31 +139,50 @@ func (in *instance) setUp(ctx context.Context, until deadline, doc string) error
 	return nil
 }
 
-// run hands the input of s to the guest and returns a copy of its output.
-func (in *instance) run(ctx context.Context, until deadline, s *run.Step) ([]byte, error) {
+// run hands the input of s to the guest and returns a copy of its output, or the
+// effect that it awaits.
+func (in *instance) run(ctx context.Context, until deadline, s *run.Step) ([]byte, *effect, error) {
 	in.begin(ctx, until, s)
 	defer in.end()
-	h := in.pool.module.host
-	h.stats.calls.Add(1)
+	return in.document(in.process, "processing", s.Input)
+}
+
+// document hands doc to an export and returns a copy of its output, or the effect
+// that the guest awaits.
+func (in *instance) document(export api.Function, doing string, doc []byte) ([]byte, *effect, error) {
+	in.pool.module.host.stats.calls.Add(1)
 	select {
 	case <-in.call.done:
-		return nil, in.expired()
+		return nil, nil, in.expired()
 	default:
 	}
-	if err := giveBytes(in, s.Input); err != nil {
-		return nil, err
+	if err := giveBytes(in, doc); err != nil {
+		return nil, nil, err
 	}
-	in.stack[0], in.stack[1] = uint64(in.input), uint64(len(s.Input))
-	if err := in.process.CallWithStack(in, in.stack[:2]); err != nil {
-		return nil, in.failed("processing", err)
+	in.stack[0], in.stack[1] = uint64(in.input), uint64(len(doc))
+	if err := export.CallWithStack(in, in.stack[:2]); err != nil {
+		in.call.effect = nil
+		return nil, nil, in.failed(doing, err)
 	}
+	if e := in.call.effect; e != nil && in.stack[0] == 0 && !in.arena.denied {
+		return nil, e, nil
+	}
+	in.call.effect = nil
+	out, err := in.output(doing)
+	return out, nil, err
+}
+
+// output returns a copy of the output that the guest left on the stack, or why
+// there is none.
+func (in *instance) output(doing string) ([]byte, error) {
+	h := in.pool.module.host
 	if in.arena.denied { // even if the guest coped: it stays that large
 		in.broken = true
 	}
 	packed := in.stack[0]
 	if packed == 0 {
 		if in.arena.denied {
-			return nil, in.outOfMemory("processing")
+			return nil, in.outOfMemory(doing)
 		}
 		return nil, in.refusal("", "module failed without saying why")
 	}

@@ -181,7 +181,7 @@ func (n *Node) prove(ctx context.Context) error {
 	if end.node > 0 {
 		end.start = limit
 	}
-	in, err := n.ready(ctx, end)
+	in, err := n.ready(ctx, end, false)
 	if err != nil {
 		return err
 	}
@@ -190,9 +190,9 @@ func (n *Node) prove(ctx context.Context) error {
 }
 
 // ready returns an instance that has the node's configuration.
-func (n *Node) ready(ctx context.Context, end deadline) (*instance, error) {
+func (n *Node) ready(ctx context.Context, end deadline, goesOn bool) (*instance, error) {
 	p := n.pool
-	in, err := p.take(ctx, end, n.doc)
+	in, err := p.take(ctx, end, n.doc, goesOn)
 	if err != nil || in.doc == n.doc {
 		return in, err
 	}
@@ -217,15 +217,23 @@ func (n *Node) Type() run.NodeType { return n.kind }
 // (memory, payload), or Rejected for output that is not JSON. Output is checked
 // to be JSON always for foreign modules, for trusted ones at the first output
 // of an instance and every hundredth after it. What the node reported stands in
-// s.Trail also when it failed.
+// s.Trail also when it failed. While the node awaits an effect, the call holds no
+// instance.
 func (n *Node) RunNode(ctx context.Context, s *run.Step) ([]byte, error) {
 	end := until(ctx, n.timeout)
-	in, err := n.ready(ctx, end)
+	in, err := n.ready(ctx, end, false)
 	if err != nil {
 		return nil, err
 	}
-	out, err := in.run(ctx, end, s)
+	out, e, err := in.run(ctx, end, s)
+	if e != nil {
+		n.pool.hold()
+		defer n.pool.letGo()
+	}
 	n.pool.put(in)
+	if e != nil {
+		return n.follow(ctx, end, s, e)
+	}
 	return out, err
 }
 

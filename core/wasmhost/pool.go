@@ -35,6 +35,7 @@ type pool struct {
 	live    int           // instances, idle and busy, and those being started
 	waiters []*waiter     // in the order of arrival
 	closed  bool          // no new calls
+	held    int           // calls that await something and will want an instance again
 	over    bool          // drained
 	price   time.Duration // of the last new instance with its configuration
 	rent    time.Duration // paid in configurations and waits since then
@@ -47,11 +48,25 @@ type waiter struct {
 	came chan *instance
 }
 
-// take returns an instance for a call, configured with doc when possible. The
-// caller gives it back with put.
-func (p *pool) take(ctx context.Context, end deadline, doc string) (*instance, error) {
+// hold keeps the pool for a call that awaits something, beyond its close; letGo
+// ends that.
+func (p *pool) hold() {
 	p.mu.Lock()
-	if p.closed {
+	p.held++
+	p.mu.Unlock()
+}
+
+func (p *pool) letGo() {
+	p.mu.Lock()
+	p.held--
+	p.ended(0)
+}
+
+// take returns an instance for a call, configured with doc when possible. The
+// caller gives it back with put. A closed pool serves only calls that go on.
+func (p *pool) take(ctx context.Context, end deadline, doc string, goesOn bool) (*instance, error) {
+	p.mu.Lock()
+	if p.closed && !goesOn {
 		p.mu.Unlock()
 		return nil, fault.New(fault.Unavailable, p.module.manifest.Name, "node was closed")
 	}
@@ -280,7 +295,7 @@ func (p *pool) lost() {
 // its last. The caller holds mu, which is released.
 func (p *pool) ended(n int) {
 	p.live -= n
-	over := p.closed && p.live == 0 && !p.over
+	over := p.closed && p.live == 0 && p.held == 0 && !p.over
 	p.over = p.over || over
 	p.mu.Unlock()
 	if over {

@@ -34,12 +34,12 @@ func clip(s []byte, n int) string {
 }
 
 // fits reports whether one more item fits under the cap and counts it.
-func (in *instance) fits(n *int) bool {
-	if in.call.trail == nil {
+func (c *call) fits(n *int) bool {
+	if c.trail == nil {
 		return false
 	}
-	if *n >= in.pool.module.host.cfg.MaxEventsPerSpan {
-		in.call.dropped++
+	if *n >= c.most {
+		c.dropped++
 		return false
 	}
 	*n++
@@ -51,7 +51,7 @@ func (in *instance) log(level string, msg []byte) {
 		in.pool.module.host.log.Debug("node says", "module", in.pool.module.manifest.Name, "level", level, "msg", clip(msg, maxText))
 		return
 	}
-	if in.fits(&in.call.logs) {
+	if in.call.fits(&in.call.logs) {
 		t := in.call.trail
 		t.Logs = append(t.Logs, run.Log{Level: level, Msg: clip(msg, maxText), Time: time.Now()})
 	}
@@ -64,7 +64,7 @@ func (in *instance) metric(name []byte, value float64, unit []byte, agg uint32) 
 		in.call.dropped++
 		return
 	}
-	if in.fits(&in.call.metrics) {
+	if in.call.fits(&in.call.metrics) {
 		t := in.call.trail
 		t.Metrics = append(t.Metrics, run.Metric{Name: clip(name, maxName), Value: value, Unit: clip(unit, maxName), Agg: aggregations[agg], Time: time.Now()})
 	}
@@ -75,7 +75,7 @@ func (in *instance) event(typ, attrs []byte) {
 		in.call.dropped++
 		return
 	}
-	if !in.fits(&in.call.events) {
+	if !in.call.fits(&in.call.events) {
 		return
 	}
 	t := in.call.trail
@@ -92,7 +92,7 @@ func (in *instance) spanAttr(key, value []byte) {
 		in.call.dropped++
 		return
 	}
-	if !in.fits(&in.call.attrs) {
+	if !in.call.fits(&in.call.attrs) {
 		return
 	}
 	a, ok := run.Attr{}, false

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -75,7 +76,19 @@ func (b *bare) Configure(doc []byte) error {
 
 func (b *bare) Process(doc []byte) ([]byte, error) {
 	b.step.Input = doc
-	return b.in.run(b.t.Context(), until(b.t.Context(), 10*time.Second), &b.step)
+	return b.awaited(b.in.run(b.t.Context(), until(b.t.Context(), 10*time.Second), &b.step))
+}
+
+func (b *bare) Resume(doc []byte) ([]byte, error) {
+	return b.awaited(b.in.again(b.t.Context(), until(b.t.Context(), 10*time.Second), &b.step, doc, counts{}))
+}
+
+// awaited returns an effect as the suite wants it.
+func (b *bare) awaited(out []byte, e *effect, err error) ([]byte, error) {
+	if e != nil {
+		return nil, &vectors.Awaited{Effect: e.kind, Request: e.request, State: e.state}
+	}
+	return out, err
 }
 
 // TestVectors runs the vectors of the contract on the real modules.
@@ -91,7 +104,7 @@ func TestVectors(t *testing.T) {
 	}
 	for _, v := range all {
 		t.Run(v.Name, func(t *testing.T) {
-			spec := NodeSpec{Assets: map[string]Asset{}}
+			spec := NodeSpec{Assets: map[string]Asset{}, Grant: Grant{Generate: slices.Contains(v.Capabilities, "generate")}}
 			for name, text := range v.Assets {
 				sum := sha256.Sum256([]byte(text))
 				spec.Assets[name] = Asset{Digest: hex.EncodeToString(sum[:]), Data: strings.NewReader(text), Size: int64(len(text))}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"unsafe"
@@ -51,7 +52,23 @@ func sparkProcess(ptr unsafe.Pointer, n int32) int64 {
 	if guest.instance == nil {
 		guest.instance = NewInstance(Registered(), &imports{})
 	}
-	out, err := guest.instance.Process(unsafe.Slice((*byte)(ptr), n))
+	return sendOutput(guest.instance.Process(unsafe.Slice((*byte)(ptr), n)))
+}
+
+//go:wasmexport spark_resume
+func sparkResume(ptr unsafe.Pointer, n int32) int64 {
+	defer reportPanic()
+	if guest.instance == nil {
+		guest.instance = NewInstance(Registered(), &imports{})
+	}
+	return sendOutput(guest.instance.Resume(unsafe.Slice((*byte)(ptr), n)))
+}
+
+// sendOutput returns a result as the ABI wants it.
+func sendOutput(out []byte, err error) int64 {
+	if errors.Is(err, ErrAwaiting) {
+		return 0 // the host was told
+	}
 	if err != nil {
 		sendFailure(err)
 		return 0

@@ -25,6 +25,8 @@ type Calls interface {
 	Generate(request []byte) ([]byte, abi.Errno)
 	// HTTP returns the text that explains the failure beside an errno.
 	HTTP(request []byte) ([]byte, abi.Errno)
+	// Await asks for an effect, one of the abi.Await numbers.
+	Await(effect int32, request, state []byte) abi.Errno
 	Now() int64
 	Random(p []byte) abi.Errno
 }
@@ -209,8 +211,14 @@ type Response struct {
 // Generate asks a model and waits for its answer. Denied without the generate
 // capability, NotFound for a model the host does not know, Unavailable when the
 // provider refused, Timeout when the step's time is over, Limit when a budget is.
+// The instance waits with it: AwaitGenerate does not hold one.
 func (h *Host) Generate(r Request) (Response, error) {
-	w := &h.w
+	b, errno := h.calls.Generate(r.write(&h.w))
+	return response(b, errno)
+}
+
+// write writes the document of r to w and returns it.
+func (r *Request) write(w *Writer) []byte {
 	w.Reset()
 	w.Object()
 	w.Key("model").String(r.Model)
@@ -230,7 +238,11 @@ func (h *Host) Generate(r Request) (Response, error) {
 		w.Key("temperature").Float(*r.Temperature)
 	}
 	w.End()
-	b, errno := h.calls.Generate(w.buf)
+	return w.buf
+}
+
+// response reads what the host answered to a Request.
+func response(b []byte, errno abi.Errno) (Response, error) {
 	if errno != 0 {
 		return Response{}, errnoFault(errno, "generate", b)
 	}

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/sdk/node/abi"
 )
 
 // HTTPRequest is one request to a server of the world outside.
@@ -33,8 +34,14 @@ type HTTPResponse struct {
 // another method than GET, HEAD and OPTIONS when the node type only reads;
 // Unavailable when the server could not be reached, Timeout, Limit for an answer
 // that is too large. A status such as 404 or 500 is no error.
+// The instance waits with it: AwaitHTTP does not hold one.
 func (h *Host) HTTP(r HTTPRequest) (HTTPResponse, error) {
-	w := &h.w
+	b, errno := h.calls.HTTP(r.write(&h.w))
+	return httpResponse(b, errno)
+}
+
+// write writes the document of r to w and returns it.
+func (r *HTTPRequest) write(w *Writer) []byte {
 	w.Reset()
 	w.Object()
 	if r.Method != "" {
@@ -59,7 +66,11 @@ func (h *Host) HTTP(r HTTPRequest) (HTTPResponse, error) {
 		w.Key("timeout_ms").Int(max(1, r.Timeout.Milliseconds()))
 	}
 	w.End()
-	b, errno := h.calls.HTTP(w.buf)
+	return w.buf
+}
+
+// httpResponse reads what the host answered to an HTTPRequest.
+func httpResponse(b []byte, errno abi.Errno) (HTTPResponse, error) {
 	if errno != 0 {
 		return HTTPResponse{}, errnoFault(errno, "http", b)
 	}

@@ -64,6 +64,10 @@ func (m *imports) HTTP(request []byte) ([]byte, abi.Errno) {
 	return m.answer(hostHTTP(ptr(request), int32(len(request))))
 }
 
+func (m *imports) Await(effect int32, request, state []byte) abi.Errno {
+	return abi.Errno(hostAwait(effect, ptr(request), int32(len(request)), ptr(state), int32(len(state))))
+}
+
 // answer fetches what the host parked: n bytes, or the text beside an errno.
 func (m *imports) answer(n int32) ([]byte, abi.Errno) {
 	if n < 0 {
@@ -144,6 +148,10 @@ func hostGenerate(request unsafe.Pointer, n int32) int32
 //go:wasmimport spark http
 //go:noescape
 func hostHTTP(request unsafe.Pointer, n int32) int32
+
+//go:wasmimport spark await
+//go:noescape
+func hostAwait(effect int32, request unsafe.Pointer, n int32, state unsafe.Pointer, stateLen int32) int32
 
 //go:wasmimport spark now
 func hostNow() int64

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -74,12 +75,21 @@ func (i *Instance) Configure(doc []byte) error {
 // Process hands the document in to the configured node and returns its output,
 // valid until the next call. Errors are those of the node, Rejected before the
 // first successful Configure, Internal when the node left its output open.
+// ErrAwaiting is none: the node goes on with Resume.
 func (i *Instance) Process(in []byte) ([]byte, error) {
 	if !i.ready {
 		return nil, fault.New(fault.Rejected, "", "the instance is not configured")
 	}
 	i.out.Reset()
-	if err := i.node.Process(in, &i.out); err != nil {
+	return i.finish(i.node.Process(in, &i.out))
+}
+
+// finish returns what the node wrote, unless it failed or awaits something.
+func (i *Instance) finish(err error) ([]byte, error) {
+	if _, ok := i.node.(Resumer); errors.Is(err, ErrAwaiting) && !ok {
+		return nil, fault.New(fault.Internal, i.name, "the node awaits an effect and has no method Resume")
+	}
+	if err != nil {
 		return nil, err
 	}
 	if !i.out.closed() {

@@ -23,17 +23,17 @@ func TestLoad(t *testing.T) {
 		modules[v.Module]++
 		for i, s := range v.Steps {
 			calls, results := 0, 0
-			for _, set := range []bool{s.Configure != nil, s.ConfigureText != "", s.Process != nil, s.ProcessText != ""} {
+			for _, set := range []bool{s.Configure != nil, s.ConfigureText != "", s.Process != nil, s.ProcessText != "", s.Resume != nil} {
 				if set {
 					calls++
 				}
 			}
-			for _, set := range []bool{s.Output != nil, s.OutputText != "", s.Fail != nil, s.Trap} {
+			for _, set := range []bool{s.Output != nil, s.OutputText != "", s.Fail != nil, s.Trap, s.Await != nil} {
 				if set {
 					results++
 				}
 			}
-			process := s.Process != nil || s.ProcessText != ""
+			process := s.Process != nil || s.ProcessText != "" || s.Resume != nil
 			if calls != 1 || results > 1 || process && results == 0 {
 				t.Errorf("%s: step %d makes %d calls and expects %d results", v.Name, i, calls, results)
 			}
@@ -52,6 +52,7 @@ type answer struct {
 
 func (a answer) Configure([]byte) error         { return a.err }
 func (a answer) Process([]byte) ([]byte, error) { return []byte(a.out), a.err }
+func (a answer) Resume([]byte) ([]byte, error)  { return []byte(a.out), a.err }
 
 // TestCheck proves that a vector can fail.
 func TestCheck(t *testing.T) {
@@ -66,6 +67,12 @@ func TestCheck(t *testing.T) {
 		i    answer
 		ok   bool
 	}{
+		"awaits":             {process(Step{Await: &Await{1, json.RawMessage(`{"a":1}`), "s"}}), answer{err: &Awaited{1, []byte(`{"a": 1}`), []byte("s")}}, true},
+		"awaits another":     {process(Step{Await: &Await{1, json.RawMessage(`{"a":1}`), "s"}}), answer{err: &Awaited{2, []byte(`{"a": 1}`), []byte("s")}}, false},
+		"awaits otherwise":   {process(Step{Await: &Await{1, json.RawMessage(`{"a":1}`), "s"}}), answer{err: &Awaited{1, []byte(`{"a": 2}`), []byte("s")}}, false},
+		"other state":        {process(Step{Await: &Await{1, json.RawMessage(`{"a":1}`), "s"}}), answer{err: &Awaited{1, []byte(`{"a": 1}`), []byte("t")}}, false},
+		"does not await":     {process(Step{Await: &Await{1, json.RawMessage(`{"a":1}`), "s"}}), answer{out: "1"}, false},
+		"awaits unasked":     {process(Step{Fail: &Fail{fault.Internal, ""}}), answer{err: &Awaited{}}, false},
 		"equal value":        {process(Step{Output: json.RawMessage(`{"a":1,"b":2}`)}), answer{out: `{"b":2.0, "a":1}`}, true},
 		"other value":        {process(Step{Output: json.RawMessage(`{"a":1}`)}), answer{out: `{"a":2}`}, false},
 		"no JSON":            {process(Step{Output: json.RawMessage(`1`)}), answer{out: `x`}, false},

@@ -8,6 +8,7 @@ import (
 )
 
 var types = map[string]func() node.Node{
+	"awaits":    func() node.Node { return &awaits{} },
 	"badjson":   func() node.Node { return &badJSON{} },
 	"calls":     func() node.Node { return &calls{} },
 	"eatmemory": func() node.Node { return &eatMemory{} },

@@ -13,8 +13,11 @@ type generator struct {
 	buf     []byte
 }
 
+var _ node.Resumer = (*generator)(nil)
+
 // New returns a node that turns any document into {text, model, finish_reason,
-// usage}. It needs the generate capability.
+// usage}. It needs the generate capability, and holds no instance while the model
+// answers.
 func New() node.Node { return &generator{} }
 
 func (g *generator) Configure(c *node.Config) error {
@@ -47,7 +50,11 @@ func (g *generator) Process(in []byte, out *node.Writer) error {
 	}
 	request := g.request
 	request.Prompt = string(g.buf)
-	response, err := g.host.Generate(request)
+	return g.host.AwaitGenerate(request, nil)
+}
+
+func (g *generator) Resume(_ []byte, got *node.Result, out *node.Writer) error {
+	response, err := got.Generated()
 	if err != nil {
 		return err
 	}

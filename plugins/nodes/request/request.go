@@ -34,6 +34,8 @@ type requester struct {
 	fields  []node.Header
 }
 
+var _ node.Resumer = (*requester)(nil)
+
 // header is a header whose value is filled from the input.
 type header struct {
 	name  string
@@ -110,7 +112,11 @@ func (r *requester) Process(in []byte, out *node.Writer) error {
 		r.fields = append(r.fields, node.Header{Name: h.name, Value: string(r.buf)})
 	}
 	q.Headers = r.fields
-	answer, err := r.host.HTTP(q)
+	return r.host.AwaitHTTP(q, nil)
+}
+
+func (r *requester) Resume(_ []byte, got *node.Result, out *node.Writer) error {
+	answer, err := got.HTTP()
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ const (
 	Alloc      = "spark_alloc"     // (len i32) -> ptr i32, the input buffer; 0 when it cannot grow
 	Configure  = "spark_configure" // (ptr, len i32) -> i32, 0 when the configuration was taken
 	Process    = "spark_process"   // (ptr, len i32) -> i64, ptr<<32|len of the output, 0 when it failed
+	Resume     = "spark_resume"    // (ptr, len i32) -> i64, like Process, after an Await; wanted of a module that imports it
 	Initialize = "_initialize"     // () , run once after instantiation when present
 )
 
@@ -39,10 +40,18 @@ const (
 	AssetRead  = "asset_read"  // (name, len, offset i64, ptr, cap) -> bytes read or Errno; 0 at the end
 	Generate   = "generate"    // (request JSON, len) -> length of the response or Errno
 	HTTP       = "http"        // (request JSON, len) -> length of the response or Errno
+	Await      = "await"       // (effect, request JSON, len, state, len) -> 0 or Errno
 	Now        = "now"         // () -> i64 nanoseconds since 1970; 0 without the clock capability
 	Random     = "random"      // (ptr, len) -> 0 or Errno
 	ResultRead = "result_read" // (ptr, cap) -> bytes copied
 	FuelImport = "fuel"        // () , inserted by the host at admission, never written by hand
+)
+
+// Effects that Await asks for. The request and the response of each are those of
+// the host function of the same name.
+const (
+	AwaitGenerate = 1
+	AwaitHTTP     = 2
 )
 
 // Errno is what a host function answers instead of a length. It is negative.

@@ -1,6 +1,7 @@
 package nodetest
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"math/rand/v2"
@@ -31,6 +32,11 @@ type Host struct {
 	Metrics []Metric
 	Events  []string          // "type attrs"
 	Attrs   map[string]string // of the span, JSON by key
+	Awaits  int               // effects that were awaited
+
+	effect  func(request []byte) ([]byte, abi.Errno) // that is awaited
+	request []byte
+	state   []byte
 }
 
 // Metric is one recorded point.
@@ -128,6 +134,34 @@ func (c calls) asset(name string) ([]byte, abi.Errno) {
 func (c calls) Generate(request []byte) ([]byte, abi.Errno) { return answer(c.h.Generate, request) }
 
 func (c calls) HTTP(request []byte) ([]byte, abi.Errno) { return answer(c.h.HTTP, request) }
+
+func (c calls) Await(effect int32, request, state []byte) abi.Errno {
+	switch {
+	case effect == abi.AwaitGenerate && c.h.Generate != nil:
+		c.h.effect = c.Generate
+	case effect == abi.AwaitHTTP && c.h.HTTP != nil:
+		c.h.effect = c.HTTP
+	case effect == abi.AwaitGenerate || effect == abi.AwaitHTTP:
+		return abi.ErrDenied
+	default:
+		return abi.ErrInvalid
+	}
+	c.h.request, c.h.state = bytes.Clone(request), bytes.Clone(state)
+	return 0
+}
+
+// Perform performs the effect that a node awaits and returns what
+// node.Instance.Resume takes, or nil when none is awaited.
+func (h *Host) Perform() []byte {
+	if h.effect == nil {
+		return nil
+	}
+	r := abi.Resumption{State: h.state}
+	r.Result, r.Errno = h.effect(h.request)
+	h.effect, h.request, h.state = nil, nil, nil
+	h.Awaits++
+	return r.Append(nil)
+}
 
 // answer is a host call that takes a document and yields one.
 func answer[Q, A any](ask func(Q) (A, error), request []byte) ([]byte, abi.Errno) {

@@ -10,6 +10,7 @@ package nodetest
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"testing"
 
@@ -24,8 +25,10 @@ const name = "node"
 // does what they do not expect.
 type Node struct {
 	t        testing.TB
+	create   func() node.Node
 	instance *node.Instance
 	host     *Host
+	config   []byte // document that the instance took last
 }
 
 // New returns a node made by create with the settings in the JSON object config,
@@ -36,9 +39,14 @@ func New(t testing.TB, create func() node.Node, config string, host *Host) *Node
 	if host == nil {
 		host = &Host{}
 	}
-	n := &Node{t: t, host: host, instance: node.NewInstance(map[string]func() node.Node{name: create}, host.Calls())}
+	n := &Node{t: t, host: host, create: create}
+	n.instance = n.another()
 	n.Configure(config)
 	return n
+}
+
+func (n *Node) another() *node.Instance {
+	return node.NewInstance(map[string]func() node.Node{name: n.create}, n.host.Calls())
 }
 
 // Configure gives the live node new settings, which it must take.
@@ -58,7 +66,8 @@ func (n *Node) TryConfigure(config string) error {
 	if err != nil {
 		return err
 	}
-	return n.instance.Configure([]byte(`{"node":"` + name + `","config":` + config + `,"assets":` + string(assets) + `}`))
+	n.config = []byte(`{"node":"` + name + `","config":` + config + `,"assets":` + string(assets) + `}`)
+	return n.instance.Configure(n.config)
 }
 
 // Process returns the output for a JSON document, which must be JSON. The bytes
@@ -75,9 +84,23 @@ func (n *Node) Process(in string) string {
 	return out
 }
 
-// TryProcess returns what the node returns for a document.
+// TryProcess returns what the node returns for a document. Effects that it awaits
+// are performed, and each time another instance goes on, made and configured for
+// it: what a node keeps between two calls of Process is not lost, what it keeps
+// between Process and Resume is.
 func (n *Node) TryProcess(in string) (string, error) {
 	out, err := n.instance.Process([]byte(in))
+	for errors.Is(err, node.ErrAwaiting) {
+		doc := n.host.Perform()
+		if doc == nil {
+			return "", fault.New(fault.Internal, "", "the node returned ErrAwaiting and awaits nothing")
+		}
+		other := n.another()
+		if err := other.Configure(n.config); err != nil {
+			return "", err
+		}
+		out, err = other.Resume(doc)
+	}
 	return string(out), err
 }
 

@@ -3,14 +3,18 @@
 package vectors
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sparkrsi/spark/sdk/fault"
 	"github.com/sparkrsi/spark/sdk/node"
+	"github.com/sparkrsi/spark/sdk/node/abi"
 	"github.com/sparkrsi/spark/sdk/node/nodetest"
 )
 
@@ -22,6 +26,8 @@ type file struct {
 		Assets map[string]string          `json:"assets"`
 		State  map[string]json.RawMessage `json:"state"`
 		Steps  []step                     `json:"steps"`
+
+		Capabilities []string `json:"capabilities"`
 	} `json:"vectors"`
 }
 
@@ -36,7 +42,34 @@ type step struct {
 		Kind    fault.Kind `json:"kind"`
 		Message string     `json:"message"`
 	} `json:"fail"`
+	Resume *struct {
+		State      string          `json:"state"`
+		Errno      abi.Errno       `json:"errno"`
+		Result     json.RawMessage `json:"result"`
+		ResultText string          `json:"result_text"`
+		Raw        []byte          `json:"raw_base64"`
+	} `json:"resume"`
+	Await *struct {
+		Effect  int32           `json:"effect"`
+		Request json.RawMessage `json:"request"`
+		State   string          `json:"state"`
+	} `json:"await"`
 	Trap bool `json:"trap"`
+}
+
+// asked keeps what a node awaits.
+type asked struct {
+	node.Calls
+	effect         int32
+	request, state []byte
+}
+
+func (a *asked) Await(effect int32, request, state []byte) abi.Errno {
+	e := a.Calls.Await(effect, request, state)
+	if e == 0 {
+		a.effect, a.request, a.state = effect, bytes.Clone(request), bytes.Clone(state)
+	}
+	return e
 }
 
 // Run runs the vectors of one module in the file at path; the test fails when
@@ -67,9 +100,13 @@ func Run(t *testing.T, path, module string, types map[string]func() node.Node) {
 			for key, value := range v.State {
 				host.State[key] = string(value)
 			}
-			i := node.NewInstance(maps.Clone(types), host.Calls())
+			if slices.Contains(v.Capabilities, "generate") {
+				host.Generate = func(abi.GenerateRequest) (abi.GenerateResponse, error) { return abi.GenerateResponse{}, nil }
+			}
+			calls := &asked{Calls: host.Calls()}
+			i := node.NewInstance(maps.Clone(types), calls)
 			for n, s := range v.Steps {
-				s.run(t, n, i)
+				s.run(t, n, i, calls)
 			}
 		})
 	}
@@ -78,7 +115,7 @@ func Run(t *testing.T, path, module string, types map[string]func() node.Node) {
 	}
 }
 
-func (s step) run(t *testing.T, n int, i *node.Instance) {
+func (s step) run(t *testing.T, n int, i *node.Instance, calls *asked) {
 	t.Helper()
 	var out []byte
 	var err error
@@ -90,15 +127,29 @@ func (s step) run(t *testing.T, n int, i *node.Instance) {
 		}()
 	}
 	configure := s.Configure != nil || s.ConfigureText != ""
-	if configure {
+	switch r := s.Resume; {
+	case configure:
 		err = i.Configure(append(s.Configure, s.ConfigureText...))
-	} else {
+	case r != nil && r.Raw != nil:
+		out, err = i.Resume(r.Raw)
+	case r != nil:
+		out, err = i.Resume((&abi.Resumption{Errno: r.Errno, State: []byte(r.State), Result: append(bytes.Clone(r.Result), r.ResultText...)}).Append(nil))
+	default:
 		out, err = i.Process(append(s.Process, s.ProcessText...))
+	}
+	if a := s.Await; a != nil {
+		if !errors.Is(err, node.ErrAwaiting) || calls.effect != a.Effect || string(calls.state) != a.State || !nodetest.Same(string(calls.request), string(a.Request)) {
+			t.Errorf("step %d: output %s and error %v, effect %d of %s with %q", n, out, err, calls.effect, calls.request, calls.state)
+		}
+		return
 	}
 	if f := s.Fail; f != nil {
 		kind := fault.KindOf(err)
-		if kind == fault.Trap {
+		switch kind {
+		case fault.Trap:
 			kind = fault.Internal
+		case fault.Unavailable:
+			kind = fault.Transient
 		}
 		if err == nil || kind != f.Kind || !strings.Contains(err.Error(), f.Message) {
 			t.Errorf("step %d: output %s and error %v, want kind %s with %q", n, out, err, f.Kind, f.Message)
