@@ -4,11 +4,6 @@ package telemetry_test
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -16,54 +11,15 @@ import (
 	"github.com/sparkrsi/spark/core/plughost"
 	"github.com/sparkrsi/spark/core/run"
 	"github.com/sparkrsi/spark/core/telemetry"
-	"github.com/sparkrsi/spark/plugins/backends/memory"
-	"github.com/sparkrsi/spark/plugins/backends/sqlite"
 	"github.com/sparkrsi/spark/sdk/backend"
 	"github.com/sparkrsi/spark/sdk/fault"
 	"github.com/sparkrsi/spark/testkit/backendtest"
 )
 
-// The test binary plays the plugin, or the host to be killed, when its first
-// argument says so.
-func TestMain(m *testing.M) {
-	if len(os.Args) == 4 && os.Args[1] == "host" {
-		round, err := strconv.Atoi(os.Args[3])
-		if err == nil {
-			err = host(os.Args[2], round)
-		}
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	if len(os.Args) > 1 {
-		if serve := map[string]func() error{"serve-sqlite": sqlite.Serve, "serve-memory": memory.Serve}[os.Args[1]]; serve != nil {
-			if err := serve(); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				os.Exit(1)
-			}
-			os.Exit(0)
-		}
-	}
-	os.Exit(m.Run())
-}
-
 // launch starts the SQLite plugin on a file in dir.
 func launch(t *testing.T, dir string) (*plughost.Plugin, *backend.Client) {
 	t.Helper()
-	config, err := json.Marshal(sqlite.Config{DBPath: filepath.Join(dir, "telemetry.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := plughost.Launch(t.Context(), plughost.Spec{Name: "sqlite", Kind: plughost.Backend, Args: []string{"serve-sqlite"}, Config: config,
-		Timing: plughost.Timing{Backoff: 10 * time.Millisecond, Stable: time.Millisecond}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close(context.Background()) })
-	c, err := backend.NewClient(t.Context(), p.Conn(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p, c
+	return file(dir).open(t)
 }
 
 func TestConformanceOfTheProcess(t *testing.T) {
@@ -105,58 +61,6 @@ func kill(t *testing.T, p *plughost.Plugin) {
 	}
 	if pid := p.Info().PID; pid > 1 {
 		syscall.Kill(pid, syscall.SIGKILL)
-	}
-}
-
-// The process is killed again and again while batches are written. Each batch is
-// sent until it is acknowledged, as the exporter does; in the end every trace is
-// there exactly once.
-func TestKillWhileWriting(t *testing.T) {
-	p, c := launch(t, t.TempDir())
-	const batches, size = 200, 25
-	kills := 0
-	for n := range batches {
-		var killed chan struct{}
-		if n%20 == 10 {
-			killed = make(chan struct{})
-			kills++
-			go func() { // beside the write: before, during or after its commit
-				kill(t, p)
-				close(killed)
-			}()
-		}
-		b := &backend.Batch{ID: backendtest.ID(n), Traces: backendtest.Samples(n*size, n*size+size)}
-		for {
-			_, err := c.Write(t.Context(), b)
-			if err == nil {
-				break
-			}
-			if k := fault.KindOf(err); k != fault.Unavailable {
-				t.Fatalf("batch %d: %v (%s), want unavailable while the process is down", n, err, k)
-			}
-			pause(t)
-		}
-		if killed != nil {
-			<-killed
-		}
-	}
-	if kills != 10 {
-		t.Fatalf("%d kills", kills)
-	}
-	var err error
-	n := 0
-	for x, e := range c.Traces(t.Context(), backend.Filter{}) {
-		if e != nil {
-			err = e
-			break
-		}
-		if x.TraceID != backendtest.ID(n) {
-			t.Fatalf("trace %d is %x: lost or doubled", n, x.TraceID)
-		}
-		n++
-	}
-	if err != nil || n != batches*size {
-		t.Fatalf("%d traces, %v; want %d", n, err, batches*size)
 	}
 }
 
