@@ -83,7 +83,7 @@ func (l *late) Describe() backend.Info {
 	if l.w != nil {
 		return backend.Describe(l.w)
 	}
-	return backend.Info{Name: l.name, Capabilities: backend.Capabilities{Persistent: true, Idempotent: true, Queryable: true, Retention: true}}
+	return backend.Info{Name: l.name, Capabilities: backend.Capabilities{Persistent: true, Idempotent: true, Queryable: true, Retention: true, Filters: true}}
 }
 
 func (l *late) Write(ctx context.Context, b *backend.Batch) ([]backend.Quarantined, error) {

@@ -1,17 +1,20 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
-	"encoding/hex"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/sparkrsi/spark/sdk/backend"
+	"github.com/sparkrsi/spark/sdk/fault"
 )
 
 // Query reads records back from a backend as flat rows. It flushes first, so
-// that what was recorded before a question is part of its answer. Safe for
-// concurrent use.
+// that what was recorded before a question is part of its answer. What a question
+// selects says backend.Filter, whose Of each method fills in. Safe for concurrent
+// use.
 type Query struct {
 	q   backend.Querier
 	rec *Recorder // flushed before each question; may be nil
@@ -90,6 +93,7 @@ type SpanRow struct {
 	ParentID    string         `json:"parent_id"`
 	Graph       string         `json:"graph_id"`
 	Version     string         `json:"graph_version"`
+	Name        string         `json:"name"`
 	Node        string         `json:"node_name"`
 	NodeType    string         `json:"node_type"`
 	TypeVersion string         `json:"node_version,omitempty"`
@@ -171,82 +175,132 @@ func (q *Query) Traces(ctx context.Context, f backend.Filter) iter.Seq2[TraceRow
 	}
 }
 
-// rows yields the rows of every trace that f selects. Graph, Version, RunKind,
-// TraceID, From and To select traces; Status, MinMillis, Node and Name select
-// rows, which each asks match about; Limit and Offset count rows. Newest turns
-// the order of traces and of the rows within.
-func rows[Row any](q *Query, ctx context.Context, f backend.Filter, each func(t *backend.Trace, m *backend.Match) []Row) iter.Seq2[Row, error] {
+// row is one row with what it sorts by.
+type row[Row any] struct {
+	row Row
+	key int64
+}
+
+// rows yields the rows that f selects of the traces that hold any; each returns
+// those of one trace. A sequence that is not sorted holds one trace at a time, a
+// sorted one keeps no more than a few pages of rows.
+func rows[Row any](q *Query, ctx context.Context, f backend.Filter, of string, each func(t *backend.Trace, m *backend.Match) []row[Row]) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		var none Row
+		if f.Of != "" && f.Of != of {
+			yield(none, fault.New(fault.Invalid, "of", "%q is asked for where %s are answered", f.Of, of))
+			return
+		}
+		f.Of = of
 		m, err := f.Match()
 		if err != nil {
 			yield(none, err)
 			return
 		}
 		traces, page := f, f.Page()
-		traces.Status, traces.MinMillis, traces.Name, traces.Limit, traces.Offset = "", 0, "", 0, 0
+		traces.Sort, traces.Offset = "", 0
+		if m.By == "" && f.Limit > 0 {
+			traces.Limit = f.Offset + f.Limit // every trace has a row
+		} else {
+			traces.Limit = 0
+		}
+		var best sorter[Row]
 		for t, err := range q.Raw(ctx, traces) {
 			if err != nil {
 				yield(none, err)
 				return
 			}
 			part := each(t, m)
+			if m.By != "" {
+				best.add(part, m)
+				continue
+			}
 			for i := range part {
-				row := part[i]
-				if f.Newest {
-					row = part[len(part)-1-i]
+				r := &part[i]
+				if m.Desc {
+					r = &part[len(part)-1-i]
 				}
-				if page.Take() && (!yield(row, nil) || page.Full()) {
+				if page.Take() && (!yield(r.row, nil) || page.Full()) {
 					return
 				}
+			}
+		}
+		for _, r := range best.sorted(m) {
+			if page.Take() && (!yield(r.row, nil) || page.Full()) {
+				return
 			}
 		}
 	}
 }
 
-// Spans yields the steps and model calls f selects: Status and MinMillis speak of
-// the span.
+// sorter keeps the first rows of an order, as many as the pages up to the one that
+// is asked for have.
+type sorter[Row any] struct {
+	rows []placed[Row]
+	n    int // rows seen
+}
+
+type placed[Row any] struct {
+	row Row
+	key int64
+	at  int
+}
+
+func (s *sorter[Row]) add(part []row[Row], m *backend.Match) {
+	for _, r := range part {
+		s.rows = append(s.rows, placed[Row]{r.row, r.key, s.n})
+		s.n++
+	}
+	if need := m.Offset + m.Limit; m.Limit > 0 && len(s.rows) > 2*need+1000 {
+		s.sorted(m)
+		clear(s.rows[need:])
+		s.rows = s.rows[:need]
+	}
+}
+
+func (s *sorter[Row]) sorted(m *backend.Match) []placed[Row] {
+	slices.SortFunc(s.rows, func(x, y placed[Row]) int {
+		if m.Desc {
+			x, y = y, x
+		}
+		return cmp.Or(cmp.Compare(x.key, y.key), cmp.Compare(x.at, y.at))
+	})
+	return s.rows
+}
+
+// Spans yields the steps, model calls and spans of code that f selects.
 func (q *Query) Spans(ctx context.Context, f backend.Filter) iter.Seq2[SpanRow, error] {
-	return rows(q, ctx, f, func(t *backend.Trace, m *backend.Match) (out []SpanRow) {
+	return rows(q, ctx, f, backend.OfSpans, func(t *backend.Trace, m *backend.Match) (out []row[SpanRow]) {
 		for i := range t.Spans {
-			s := &t.Spans[i]
-			if f.Node != "" && s.Node != f.Node || f.Status != "" && s.Status != m.Status || s.End-s.Start < m.MinNanos {
-				continue
+			if s := &t.Spans[i]; m.SelectsSpan(t, s) {
+				out = append(out, row[SpanRow]{spanRow(t, s), m.Key(s.Start, s.End, s.Cost)})
 			}
-			out = append(out, spanRow(t, s))
 		}
 		return out
 	})
 }
 
-// Events yields the events f selects; Name is their type.
+// Events yields the events that f selects.
 func (q *Query) Events(ctx context.Context, f backend.Filter) iter.Seq2[EventRow, error] {
-	return rows(q, ctx, f, func(t *backend.Trace, _ *backend.Match) (out []EventRow) {
-		node := nodesBySpan(t)
-		events := t.AllEvents()
+	return rows(q, ctx, f, backend.OfEvents, func(t *backend.Trace, m *backend.Match) (out []row[EventRow]) {
+		node, events := t.Nodes(), t.AllEvents()
 		for i := range events {
-			e := &events[i]
-			if f.Name != "" && e.Type != f.Name || f.Node != "" && node[e.Span] != f.Node {
-				continue
+			if e := &events[i]; m.SelectsEvent(t, e, node[e.Span]) {
+				out = append(out, row[EventRow]{eventRow(t, e, node[e.Span]), e.Time})
 			}
-			out = append(out, EventRow{Type: e.Type, Name: e.Name, Time: at(e.Time), TraceID: hex.EncodeToString(t.TraceID[:]),
-				SpanID: spanID(e.Span), Node: node[e.Span], Graph: t.Graph, Version: t.Version, Attributes: values(e.Attrs)})
 		}
 		return out
 	})
 }
 
-// Metrics yields the metric points f selects.
+// Metrics yields the metric points that f selects.
 func (q *Query) Metrics(ctx context.Context, f backend.Filter) iter.Seq2[MetricRow, error] {
-	return rows(q, ctx, f, func(t *backend.Trace, _ *backend.Match) (out []MetricRow) {
+	return rows(q, ctx, f, backend.OfMetrics, func(t *backend.Trace, m *backend.Match) (out []row[MetricRow]) {
 		metrics := t.AllMetrics()
 		for i := range metrics {
-			p := &metrics[i]
-			if f.Name != "" && p.Name != f.Name || f.Node != "" && p.Node != f.Node {
-				continue
+			if p := &metrics[i]; m.SelectsMetric(t, p) {
+				out = append(out, row[MetricRow]{metricRow(t, p), p.Time})
 			}
-			out = append(out, MetricRow{Name: p.Name, Value: p.Value, Unit: p.Unit, Aggregation: p.Agg, Time: at(p.Time),
-				TraceID: hex.EncodeToString(t.TraceID[:]), SpanID: spanID(p.Span), Node: p.Node, Graph: t.Graph, Version: t.Version, Attributes: values(p.Attrs)})
 		}
 		return out
 	})

@@ -105,10 +105,10 @@ func traceRow(t *backend.Trace) TraceRow {
 		Spans: len(t.Spans), Events: t.EventCount(), Metrics: t.MetricCount(), Dropped: t.Dropped,
 		Attributes: values(t.Attrs), ResourceAttrs: values(t.Resource),
 	}
+	row.Cost = t.Cost()
 	for i := range t.Spans {
 		if s := &t.Spans[i]; s.Seq >= 0 {
 			row.Tokens += s.Tokens
-			row.Cost += s.Cost
 		}
 	}
 	return row
@@ -124,7 +124,7 @@ func spanRow(t *backend.Trace, s *backend.Span) SpanRow {
 	}
 	return SpanRow{
 		TraceID: hex.EncodeToString(t.TraceID[:]), SpanID: spanID(s.ID), ParentID: spanID(s.Parent),
-		Graph: t.Graph, Version: t.Version, Node: s.Node, NodeType: s.NodeType, TypeVersion: s.TypeVersion, Digest: s.Digest,
+		Graph: t.Graph, Version: t.Version, Name: s.Name(), Node: s.Node, NodeType: s.NodeType, TypeVersion: s.TypeVersion, Digest: s.Digest,
 		Kind: kind, Start: at(s.Start), DurationMS: millis(s.End - s.Start), WaitMS: millis(s.Wait),
 		Status: s.Status.String(), Success: s.Status == backend.OK, ErrorType: s.ErrorType, Error: s.Error,
 		Seq: s.Seq, After: s.After, Retries: s.Retries, InputSize: s.InputSize, OutputSize: s.OutputSize,
@@ -132,15 +132,12 @@ func spanRow(t *backend.Trace, s *backend.Span) SpanRow {
 	}
 }
 
-func nodesBySpan(t *backend.Trace) map[backend.SpanID]string {
-	m := make(map[backend.SpanID]string, len(t.Spans))
-	for i := range t.Spans {
-		m[t.Spans[i].ID] = t.Spans[i].Node
-	}
-	for i := range t.Metrics { // all that is left of the spans when enable_traces is off
-		if p := &t.Metrics[i]; p.Node != "" {
-			m[p.Span] = p.Node
-		}
-	}
-	return m
+func eventRow(t *backend.Trace, e *backend.Event, node string) EventRow {
+	return EventRow{Type: e.Type, Name: e.Name, Time: at(e.Time), TraceID: hex.EncodeToString(t.TraceID[:]),
+		SpanID: spanID(e.Span), Node: node, Graph: t.Graph, Version: t.Version, Attributes: values(e.Attrs)}
+}
+
+func metricRow(t *backend.Trace, p *backend.Metric) MetricRow {
+	return MetricRow{Name: p.Name, Value: p.Value, Unit: p.Unit, Aggregation: p.Agg, Time: at(p.Time),
+		TraceID: hex.EncodeToString(t.TraceID[:]), SpanID: spanID(p.Span), Node: p.Node, Graph: t.Graph, Version: t.Version, Attributes: values(p.Attrs)}
 }

@@ -128,7 +128,7 @@ func TestFailuresAndRetries(t *testing.T) {
 		t.Errorf("trace %+v", x)
 	}
 	n := 0
-	for e, err := range q.Events(t.Context(), backend.Filter{Name: "node_retry"}) {
+	for e, err := range q.Events(t.Context(), backend.Filter{Type: "node_retry"}) {
 		if n++; err != nil || e.Node != "n0" || e.Attributes["error_type"] != "transient" || e.Attributes["retry_count"] != int64(1) {
 			t.Errorf("event %+v, %v", e, err)
 		}

@@ -181,7 +181,7 @@ func TestNodeAsksModelThroughPlugin(t *testing.T) {
 		t.Fatal(err)
 	}
 	events := 0
-	for e, err := range q.Events(t.Context(), backend.Filter{TraceID: res.RunID, Name: "llm_api_call"}) {
+	for e, err := range q.Events(t.Context(), backend.Filter{TraceID: res.RunID, Type: "llm_api_call"}) {
 		if err != nil || e.Node != "write" {
 			t.Errorf("%+v, %v", e, err)
 		}

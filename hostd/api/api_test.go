@@ -147,7 +147,7 @@ func TestClient(t *testing.T) {
 		if spans, err := c.Spans(ctx, backend.Filter{Node: "a"}); err != nil || len(spans.Rows) != 2 {
 			t.Errorf("%+v, %v", spans, err)
 		}
-		if events, err := c.Events(ctx, backend.Filter{Name: "graph_started"}); err != nil || len(events.Rows) != 2 {
+		if events, err := c.Events(ctx, backend.Filter{Type: "graph_started"}); err != nil || len(events.Rows) != 2 {
 			t.Errorf("%+v, %v", events, err)
 		}
 		if metrics, err := c.Metrics(ctx, backend.Filter{Name: "graph.duration"}); err != nil || len(metrics.Rows) != 2 {

@@ -1,6 +1,9 @@
 package backend
 
 import (
+	"context"
+	"iter"
+
 	"github.com/sparkrsi/spark/sdk/fault"
 )
 
@@ -17,6 +20,7 @@ type Capabilities struct {
 	Idempotent bool `json:"idempotent"` // a batch id written twice is stored once
 	Queryable  bool `json:"queryable"`  // it is a Querier
 	Retention  bool `json:"retention"`  // it is a Retention
+	Filters    bool `json:"filters"`    // a Querier that knows every field of Filter, not only those of the first version
 }
 
 // Describer is implemented by every Writer that is more than a Writer.
@@ -36,13 +40,54 @@ func Describe(w Writer) Info {
 }
 
 // AsQuerier returns w as a Querier, or a Denied fault when w cannot be queried:
-// never an empty answer.
+// never an empty answer. A Querier without the capability filters answers with a
+// Denied fault, naming the field, where it would ignore a condition.
 func AsQuerier(w Writer) (Querier, error) {
 	info := Describe(w)
-	if q, ok := w.(Querier); ok && info.Capabilities.Queryable {
-		return q, nil
+	q, ok := w.(Querier)
+	if !ok || !info.Capabilities.Queryable {
+		return nil, cannot(info.Name, "queries")
 	}
-	return nil, cannot(info.Name, "queries")
+	if !info.Capabilities.Filters {
+		return plain{q, info.Name}, nil
+	}
+	return q, nil
+}
+
+// plain is a Querier of the first version: it knows Graph, Version, RunKind,
+// TraceID, Status, Node, From, To, MinMillis, Newest, Limit and Offset.
+type plain struct {
+	Querier
+	name string
+}
+
+func (p plain) knows(f Filter) error {
+	if field := f.extended(); field != "" {
+		return fault.New(fault.Denied, field, "backend %s does not know this condition", p.name).
+			WithHint("use a version of the backend that declares filters, or leave the condition out")
+	}
+	return nil
+}
+
+func (p plain) Traces(ctx context.Context, f Filter) iter.Seq2[*Trace, error] {
+	if err := p.knows(f); err != nil {
+		return func(yield func(*Trace, error) bool) { yield(nil, err) }
+	}
+	return p.Querier.Traces(ctx, f)
+}
+
+func (p plain) Sketches(ctx context.Context, f Filter) iter.Seq2[*Sketch, error] {
+	if err := p.knows(f); err != nil {
+		return func(yield func(*Sketch, error) bool) { yield(nil, err) }
+	}
+	return p.Querier.Sketches(ctx, f)
+}
+
+func (p plain) Aggregate(ctx context.Context, f Filter) (*Aggregate, error) {
+	if err := p.knows(f); err != nil {
+		return nil, err
+	}
+	return p.Querier.Aggregate(ctx, f)
 }
 
 // AsRetention returns w as a Retention, or a Denied fault when w cannot prune.

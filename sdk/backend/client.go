@@ -50,7 +50,7 @@ func NewClient(ctx context.Context, conn grpc.ClientConnInterface, config []byte
 	}
 	can := func(name string) bool { return slices.Contains(info.Capabilities, name) }
 	c.info = Info{Name: info.Name, Version: info.Version, Capabilities: Capabilities{
-		Persistent: can("persistent"), Idempotent: can("idempotent"), Queryable: can("queryable"), Retention: can("retention")}}
+		Persistent: can("persistent"), Idempotent: can("idempotent"), Queryable: can("queryable"), Retention: can("retention"), Filters: can("filters")}}
 	return c, nil
 }
 

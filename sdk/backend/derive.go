@@ -2,8 +2,69 @@ package backend
 
 import "math"
 
-// modelCall is the node type of the span of a model call.
-const modelCall = "model"
+// The node types of what happens within a step: a model call, and a span that the
+// node's own code opened, with its name in an attribute.
+const (
+	modelCall = "model"
+	codeSpan  = "span"
+	codeName  = "span.name"
+)
+
+// Name returns what the span is called: its node, or the name that code gave it.
+func (s *Span) Name() string {
+	if s.NodeType == codeSpan {
+		for i := len(s.Attrs) - 1; i >= 0; i-- {
+			if a := &s.Attrs[i]; a.Key == codeName && a.Kind == KindString {
+				return a.Str
+			}
+		}
+	}
+	return s.Node
+}
+
+// Nodes returns the node of each span, also of spans of which nothing but metrics
+// was recorded.
+func (t *Trace) Nodes() map[SpanID]string {
+	m := make(map[SpanID]string, len(t.Spans))
+	for i := range t.Spans {
+		m[t.Spans[i].ID] = t.Spans[i].Node
+	}
+	for i := range t.Metrics { // all that is left of the spans when enable_traces is off
+		if p := &t.Metrics[i]; p.Node != "" {
+			m[p.Span] = p.Node
+		}
+	}
+	return m
+}
+
+// Cost returns the cost of the run in US dollars: that of all its steps.
+func (t *Trace) Cost() (sum float64) {
+	for i := range t.Spans {
+		if s := &t.Spans[i]; s.Seq >= 0 {
+			sum += s.Cost
+		}
+	}
+	return sum
+}
+
+// DerivedEvent reports whether spans can imply events of a type.
+func DerivedEvent(kind string) bool {
+	switch kind {
+	case "graph_started", "graph_finished", "graph_failed", "graph_cancelled", "node_started", "node_finished", "node_failed", "llm_api_call":
+		return true
+	}
+	return false
+}
+
+// DerivedMetric reports whether spans can imply a metric of this name.
+func DerivedMetric(name string) bool {
+	switch name {
+	case "node.duration", "node.success", "node.error", "node.cache_hit", "node.tokens", "node.cost",
+		"graph.duration", "graph.success", "graph.error", "graph.cost":
+		return true
+	}
+	return false
+}
 
 // AllEvents returns the events of t in the order of time within each record: those
 // stored, and with DeriveEvents those its spans imply: graph_started,
@@ -76,13 +137,11 @@ func (t *Trace) AllMetrics() []Metric {
 		return t.Metrics
 	}
 	metrics := make([]Metric, 0, t.MetricCount())
-	cost := 0.0
 	for i := range t.Spans {
 		s := &t.Spans[i]
 		if s.Seq < 0 {
 			continue
 		}
-		cost += s.Cost
 		add := func(name string, v float64, unit, agg string) {
 			metrics = append(metrics, Metric{Name: name, Value: v, Unit: unit, Agg: agg, Node: s.Node, Span: s.ID, Time: s.End})
 		}
@@ -104,7 +163,7 @@ func (t *Trace) AllMetrics() []Metric {
 		{Name: "graph.duration", Value: seconds(t.End - t.Start), Unit: "seconds", Agg: "histogram", Time: t.End},
 		{Name: "graph.success", Value: is(t.Status == OK), Agg: "counter", Time: t.End},
 		{Name: "graph.error", Value: is(t.Status == Failed), Agg: "counter", Time: t.End},
-		{Name: "graph.cost", Value: cost, Unit: "usd", Agg: "counter", Time: t.End},
+		{Name: "graph.cost", Value: t.Cost(), Unit: "usd", Agg: "counter", Time: t.End},
 	} {
 		metrics = append(metrics, m)
 	}

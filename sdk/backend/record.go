@@ -164,25 +164,6 @@ type Writer interface {
 	Close(ctx context.Context) error
 }
 
-// Filter selects traces. Zero fields select all. From is inclusive, To exclusive;
-// both speak of the start of a trace and of the hour of a sketch. Order, Limit
-// and Offset follow the order in which records arrived.
-type Filter struct {
-	Graph     string    `json:"graph,omitempty"`
-	Version   string    `json:"version,omitempty"`
-	RunKind   string    `json:"run_kind,omitempty"`
-	TraceID   string    `json:"trace_id,omitempty"` // 32 hex digits; also matches the run id
-	Status    string    `json:"status,omitempty"`   // ok, error, cancelled
-	Node      string    `json:"node,omitempty"`     // spans, events and metrics of this node
-	Name      string    `json:"name,omitempty"`     // of a metric, or the type of an event; ignored for traces
-	From      time.Time `json:"from,omitzero"`
-	To        time.Time `json:"to,omitzero"`
-	MinMillis float64   `json:"min_millis,omitempty"` // traces or spans at least this long
-	Newest    bool      `json:"newest,omitempty"`     // newest first; default oldest first
-	Limit     int       `json:"limit,omitempty"`      // 0 is all
-	Offset    int       `json:"offset,omitempty"`
-}
-
 // Querier answers questions about what was written. Sequences end after the
 // first error; what they yield belongs to the caller. Safe for concurrent use,
 // also beside Write.

@@ -51,7 +51,7 @@ func (s *server) Info(context.Context, *proto.InfoRequest) (*proto.BackendInfo, 
 	for _, x := range []struct {
 		on   bool
 		name string
-	}{{c.Persistent, "persistent"}, {c.Idempotent, "idempotent"}, {c.Queryable, "queryable"}, {c.Retention, "retention"}} {
+	}{{c.Persistent, "persistent"}, {c.Idempotent, "idempotent"}, {c.Queryable, "queryable"}, {c.Retention, "retention"}, {c.Filters, "filters"}} {
 		if x.on {
 			out.Capabilities = append(out.Capabilities, x.name)
 		}

@@ -5,6 +5,7 @@ package memory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"iter"
 	"slices"
@@ -46,7 +47,7 @@ type row struct {
 	head  backend.Head
 }
 
-// selected reports whether m selects the row but for Node.
+// selected reports whether m can select the row, by its head.
 func (r *row) selected(m *backend.Match) bool {
 	h := &r.head
 	return m.Head(&backend.Trace{TraceID: h.TraceID, RunID: h.RunID, Graph: h.Graph, Version: h.Version, RunKind: h.RunKind,
@@ -92,7 +93,7 @@ func Serve() error { return backend.Serve(Info, Open) }
 
 // Info says that nothing here outlives the process.
 var Info = backend.Info{Name: "memory", Version: "1.0.0",
-	Capabilities: backend.Capabilities{Idempotent: true, Queryable: true, Retention: true}}
+	Capabilities: backend.Capabilities{Idempotent: true, Queryable: true, Retention: true, Filters: true}}
 
 // Describe returns Info.
 func (b *Backend) Describe() backend.Info { return Info }
@@ -212,30 +213,33 @@ func (b *Backend) snapshot() []row {
 	return slices.Clone(b.rows)
 }
 
-// scan calls each with every selected trace as decode returns it, until it
-// returns false.
-func (b *Backend) scan(ctx context.Context, f backend.Filter, decode func([]byte) (*backend.Trace, error), each func(*backend.Trace) bool) error {
+// scan calls each with every selected trace as read returns it, valid until the
+// next, until it returns false.
+func (b *Backend) scan(ctx context.Context, f backend.Filter, read func(*backend.Reader, []byte) (*backend.Trace, error), each func(*backend.Trace) bool) error {
 	m, err := f.Match()
 	if err != nil {
 		return err
 	}
-	rows := b.snapshot()
-	if f.Newest {
+	rows, r := b.snapshot(), m.Reader()
+	rows = slices.DeleteFunc(rows, func(x row) bool { return !x.selected(m) })
+	if m.By != "" {
+		if rows, err = sorted(ctx, rows, m, r); err != nil {
+			return err
+		}
+	}
+	if m.Desc {
 		slices.Reverse(rows)
 	}
 	page := f.Page()
 	for i := range rows {
-		if !rows[i].selected(m) {
-			continue
-		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		t, err := decode(rows[i].block)
+		t, err := read(r, rows[i].block)
 		if err != nil {
 			return err
 		}
-		if m.Node != "" && !m.Trace(t) || !page.Take() {
+		if t == nil || !page.Take() {
 			continue
 		}
 		if !each(t) || page.Full() {
@@ -245,10 +249,43 @@ func (b *Backend) scan(ctx context.Context, f backend.Filter, decode func([]byte
 	return nil
 }
 
+// sorted returns the rows in the order of m.By; what the head does not tell is
+// read from the blocks.
+func sorted(ctx context.Context, rows []row, m *backend.Match, r *backend.Reader) ([]row, error) {
+	type keyed struct {
+		row
+		key int64
+	}
+	all := make([]keyed, 0, len(rows))
+	for i := range rows {
+		cost := 0.0
+		if m.By == "cost" {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			t, err := r.Scan(rows[i].block)
+			if err != nil {
+				return nil, err
+			}
+			if t == nil {
+				continue
+			}
+			cost = t.Cost()
+		}
+		all = append(all, keyed{rows[i], m.Key(rows[i].head.Start, rows[i].head.End, cost)})
+	}
+	slices.SortStableFunc(all, func(x, y keyed) int { return cmp.Compare(x.key, y.key) })
+	rows = rows[:len(all)]
+	for i := range all {
+		rows[i] = all[i].row
+	}
+	return rows, nil
+}
+
 // Traces yields the selected traces; see backend.Querier.
 func (b *Backend) Traces(ctx context.Context, f backend.Filter) iter.Seq2[*backend.Trace, error] {
 	return func(yield func(*backend.Trace, error) bool) {
-		err := b.scan(ctx, f, backend.DecodeTrace, func(t *backend.Trace) bool { return yield(t, nil) })
+		err := b.scan(ctx, f, (*backend.Reader).Read, func(t *backend.Trace) bool { return yield(t.Clone(), nil) })
 		if err != nil {
 			yield(nil, err)
 		}
@@ -286,9 +323,8 @@ func (b *Backend) Sketches(ctx context.Context, f backend.Filter) iter.Seq2[*bac
 
 // Aggregate sums the selected traces up.
 func (b *Backend) Aggregate(ctx context.Context, f backend.Filter) (*backend.Aggregate, error) {
-	var s backend.Scanner
 	var a backend.Aggregator
-	if err := b.scan(ctx, f, s.Scan, func(t *backend.Trace) bool { a.Add(t); return true }); err != nil {
+	if err := b.scan(ctx, f, (*backend.Reader).Scan, func(t *backend.Trace) bool { a.Add(t); return true }); err != nil {
 		return nil, err
 	}
 	return a.Aggregate(), nil

@@ -27,17 +27,16 @@ const (
 // Aggregate sums the selected runs up: layout rows inside the database, layout
 // packed from the blocks.
 func (b *Backend) Aggregate(ctx context.Context, f backend.Filter) (*backend.Aggregate, error) {
-	if !b.enc.rows {
-		var a backend.Aggregator
-		var s backend.Scanner
-		if err := b.scan(ctx, f, s.Scan, func(t *backend.Trace) bool { a.Add(t); return true }); err != nil {
-			return nil, err
-		}
-		return a.Aggregate(), nil
-	}
 	m, err := f.Match()
 	if err != nil {
 		return nil, err
+	}
+	if !b.inColumns(m) || !b.enc.rows || m.Limit > 0 || m.Offset > 0 {
+		var a backend.Aggregator
+		if err := b.scan(ctx, m, (*backend.Reader).Scan, func(t *backend.Trace) bool { a.Add(t); return true }); err != nil {
+			return nil, err
+		}
+		return a.Aggregate(), nil
 	}
 	var out *backend.Aggregate
 	err = b.read(ctx, "aggregate", func(ctx context.Context, c *pgx.Conn) error {
@@ -96,10 +95,11 @@ func (a *aggregation) runsOf() *where {
 func (a *aggregation) recordsOf() *where {
 	w, m := &where{}, a.m
 	w.and(a.of != nil, "s.step = ANY(?)", a.of)
-	w.and(m.From > 0, "s.run_start >= ?", time.UnixMicro(micros(m.From)))
-	w.and(m.To != 0, "s.run_start <= ?", time.UnixMicro(micros(m.To-1)))
-	w.and(m.Filter.Status != "", "s.run_status = ?", int16(m.Status))
-	if m.ID != (backend.ID{}) || m.MinNanos > 0 || m.Node != "" || m.From%1000 != 0 || m.To%1000 != 0 {
+	r := &m.Run
+	w.and(r.First > 0, "s.run_start >= ?", time.UnixMicro(micros(r.First)))
+	w.and(r.Last < math.MaxInt64, "s.run_start <= ?", time.UnixMicro(micros(r.Last)))
+	w.and(!r.Any, "s.run_status = ?", int16(r.Status))
+	if m.ID != (backend.ID{}) || r.Min > 0 || r.Max < math.MaxInt64 || m.Node != "" || r.First > 0 && r.First%1000 != 0 || r.Last < math.MaxInt64 && r.Last%1000 != 999 {
 		in := where{args: w.args}
 		in.traces(m, true)
 		w.args = in.args
@@ -112,6 +112,7 @@ func (a *aggregation) recordsOf() *where {
 func (a *aggregation) steps(ctx context.Context) error {
 	w, m := &where{}, a.m
 	w.and(m.Graph != "", "graph = ?", quote(m.Graph))
+	w.and(m.Name != "", "graph = ?", quote(m.Name))
 	w.and(m.Version != "", "version = ?", quote(m.Version))
 	w.and(m.RunKind != "", "run_kind = ?", quote(m.RunKind))
 	if len(w.conds) > 0 {

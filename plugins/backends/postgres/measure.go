@@ -83,12 +83,12 @@ func sum(t *backend.Trace) (x sums) {
 		if s.Status == backend.Failed {
 			x.ownFailure = false
 		}
+		x.cost += s.Cost // was spent, whatever came of the step
 		if s.Status == backend.Cancelled {
 			continue
 		}
 		x.retries += int64(s.Retries)
 		x.tokens += s.Tokens
-		x.cost += s.Cost
 		if s.CacheHit {
 			x.cacheHits++
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,21 +68,31 @@ func (w *where) String() string {
 	return strings.Join(w.conds, " AND ")
 }
 
-// traces adds the conditions of m on a trace_row t. Node is asked of the typed
-// rows; layout packed has none and asks the decoded trace.
+// traces adds the conditions of m on a trace_row t. Layout packed has no typed
+// rows: there, what columns do not tell is asked of the decoded trace.
 func (w *where) traces(m *backend.Match, rows bool) {
 	w.and(m.Graph != "", "t.graph = ?", quote(m.Graph))
 	w.and(m.Version != "", "t.version = ?", quote(m.Version))
 	w.and(m.RunKind != "", "t.run_kind = ?", quote(m.RunKind))
 	w.and(m.ID != backend.ID{}, `t.id IN (SELECT id FROM trace_row WHERE trace_id = ?
 		UNION SELECT id FROM trace_row WHERE run_id = ? AND run_id <> trace_id)`, m.ID[:], m.ID[:])
-	w.and(m.Filter.Status != "", "t.status = ?", int16(m.Status))
-	w.and(m.From > 0, "t.start >= ? AND t.start_ns >= ?", time.UnixMicro(micros(m.From)), m.From)
-	w.and(m.To != 0, "t.start <= ? AND t.start_ns < ?", time.UnixMicro(micros(m.To)), m.To)
-	w.and(m.MinNanos > 0, "t.end_ns - t.start_ns >= ?", m.MinNanos)
+	if m.Of == "" {
+		w.named("t.graph", m, "")
+	}
+	r := &m.Run
+	w.and(!r.Any, "t.status = ?", int16(r.Status))
+	w.and(r.First > 0, "t.start >= ? AND t.start_ns >= ?", time.UnixMicro(micros(r.First)), r.First)
+	w.and(r.Last < math.MaxInt64, "t.start <= ? AND t.start_ns <= ?", time.UnixMicro(micros(r.Last)), r.Last)
+	w.and(r.Ended > 0, "t.end_ns >= ?", r.Ended)
+	w.and(r.Min > 0, "t.end_ns - t.start_ns >= ?", r.Min)
+	w.and(r.Max < math.MaxInt64, "t.end_ns - t.start_ns <= ?", r.Max)
+	if !rows {
+		return
+	}
 	id := nodeID(m.Node)
-	w.and(m.Node != "" && rows, `(EXISTS (SELECT FROM span_row s WHERE s.trace = t.id AND s.run_start = t.start AND s.node = ?)
+	w.and(m.Node != "", `(EXISTS (SELECT FROM span_row s WHERE s.trace = t.id AND s.run_start = t.start AND s.node = ?)
 		OR EXISTS (SELECT FROM metric_row s WHERE s.trace = t.id AND s.run_start = t.start AND s.node = ?))`, id, id)
+	w.records(m)
 }
 
 // chunk is some blocks in order.
@@ -120,49 +132,41 @@ func (b *Backend) fetch(ctx context.Context, sql string, args []any, limit int, 
 	})
 }
 
-// scan calls each with every selected trace, as decode returns it, until it
+// inColumns reports whether the conditions of where.traces are exact, so that the
+// database can page.
+func (b *Backend) inColumns(m *backend.Match) bool {
+	return m.Lean() && m.Like == "" && (m.Node == "" || b.enc.rows)
+}
+
+// scan calls each with every selected trace, as read returns it, until it
 // returns false.
-func (b *Backend) scan(ctx context.Context, f backend.Filter, decode func([]byte) (*backend.Trace, error), each func(*backend.Trace) bool) error {
-	m, err := f.Match()
-	if err != nil {
+func (b *Backend) scan(ctx context.Context, m *backend.Match, read func(*backend.Reader, []byte) (*backend.Trace, error), each func(*backend.Trace) bool) error {
+	page := m.Page()
+	if b.inColumns(m) {
+		page = backend.Filter{Limit: m.Limit}.Page()
+	}
+	var p plan
+	var err error
+	if m.By == "" {
+		p = &arrival{b: b, m: m}
+	} else if p, err = b.sorted(ctx, m); err != nil {
 		return err
 	}
-	inGo := m.Node != "" && !b.enc.rows // which traces are selected, and so the page, is found here
-	page := backend.Filter{Limit: f.Limit}.Page()
-	if inGo {
-		page = f.Page()
-	}
 	var c chunk
+	r := m.Reader()
 	size := firstChunk
-	for first := true; first || c.more; first = false {
-		var w where
-		w.traces(m, b.enc.rows)
-		order := "ASC"
-		if f.Newest {
-			order = "DESC"
-			w.and(!first, "t.id < ?", c.last)
-		} else {
-			w.and(!first, "t.id > ?", c.last)
-		}
-		limit := size
-		if f.Limit > 0 && !inGo {
-			limit = min(limit, f.Limit)
-		}
-		sql := fmt.Sprintf("SELECT t.id, t.block FROM trace_row t WHERE %s ORDER BY t.id %s LIMIT %d", &w, order, limit)
-		if first && !inGo && f.Offset > 0 {
-			sql += fmt.Sprintf(" OFFSET %d", f.Offset)
-		}
-		if err := b.fetch(ctx, sql, w.args, limit, &c); err != nil {
+	for more := true; more; {
+		if more, err = p.next(ctx, &c, size); err != nil {
 			return err
 		}
 		from := 0
 		for _, end := range c.ends {
-			t, err := decode(c.blocks[from:end])
+			t, err := read(r, c.blocks[from:end])
 			if err != nil {
 				return fault.Wrap("", b.c.place, err, "read a trace")
 			}
 			from = end
-			if inGo && !m.Trace(t) || !page.Take() {
+			if t == nil || !page.Take() {
 				continue
 			}
 			if !each(t) || page.Full() {
@@ -179,11 +183,101 @@ func (b *Backend) scan(ctx context.Context, f backend.Filter, decode func([]byte
 	return nil
 }
 
+// plan reads the blocks that where.traces selects, in order.
+type plan interface {
+	// next reads up to size blocks and reports whether there may be more.
+	next(ctx context.Context, c *chunk, size int) (bool, error)
+}
+
+// arrival is the plan for the order of arrival: each chunk goes on behind the last
+// id of the one before.
+type arrival struct {
+	b     *Backend
+	m     *backend.Match
+	begun bool
+}
+
+func (p *arrival) next(ctx context.Context, c *chunk, size int) (bool, error) {
+	var w where
+	w.traces(p.m, p.b.enc.rows)
+	order := "ASC"
+	if p.m.Desc {
+		order = "DESC"
+		w.and(p.begun, "t.id < ?", c.last)
+	} else {
+		w.and(p.begun, "t.id > ?", c.last)
+	}
+	exact := p.b.inColumns(p.m)
+	if p.m.Limit > 0 && exact {
+		size = min(size, p.m.Limit)
+	}
+	sql := fmt.Sprintf("SELECT t.id, t.block FROM trace_row t WHERE %s ORDER BY t.id %s LIMIT %d", &w, order, size)
+	if !p.begun && exact && p.m.Offset > 0 {
+		sql += fmt.Sprintf(" OFFSET %d", p.m.Offset)
+	}
+	p.begun = true
+	err := p.b.fetch(ctx, sql, w.args, size, c)
+	return c.more, err
+}
+
+// byID is the plan for another order: the ids are known, and one page when the
+// conditions are exact.
+type byID struct {
+	b   *Backend
+	ids []int64
+}
+
+// sorted returns the plan for the order of m.By.
+func (b *Backend) sorted(ctx context.Context, m *backend.Match) (*byID, error) {
+	var w where
+	w.traces(m, b.enc.rows)
+	key := map[string]string{"start": "t.start_ns", "duration": "t.end_ns - t.start_ns",
+		"cost": "CASE WHEN t.cost_usd = 'NaN' THEN 0 ELSE t.cost_usd END"}[m.By]
+	direction := "ASC"
+	if m.Desc {
+		direction = "DESC"
+	}
+	sql := fmt.Sprintf("SELECT t.id FROM trace_row t WHERE %s ORDER BY %s %s, t.id %s", &w, key, direction, direction)
+	if b.inColumns(m) {
+		if m.Limit > 0 {
+			sql += fmt.Sprintf(" LIMIT %d", m.Limit)
+		}
+		sql += fmt.Sprintf(" OFFSET %d", m.Offset)
+	}
+	p := &byID{b: b}
+	err := b.read(ctx, "query", func(ctx context.Context, c *pgx.Conn) error {
+		rows, err := c.Query(ctx, sql, w.args...)
+		if err == nil {
+			p.ids, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+		}
+		return err
+	})
+	return p, err
+}
+
+func (p *byID) next(ctx context.Context, c *chunk, size int) (bool, error) {
+	ids := p.ids[:min(size, len(p.ids))]
+	err := p.b.fetch(ctx, `SELECT t.id, t.block FROM unnest($1::bigint[]) WITH ORDINALITY AS u (id, n) JOIN trace_row t ON t.id = u.id ORDER BY u.n`,
+		[]any{ids}, len(ids), c)
+	if err != nil {
+		return false, err
+	}
+	// Either all were read, or those up to the last that had room.
+	n := len(ids)
+	if len(c.ends) > 0 && len(c.blocks) > largeChunk {
+		n = slices.Index(ids, c.last) + 1
+	}
+	p.ids = p.ids[n:]
+	return len(p.ids) > 0, nil
+}
+
 // Traces yields the selected traces; see backend.Querier.
 func (b *Backend) Traces(ctx context.Context, f backend.Filter) iter.Seq2[*backend.Trace, error] {
 	return func(yield func(*backend.Trace, error) bool) {
-		var d backend.Decoder
-		err := b.scan(ctx, f, d.Decode, func(t *backend.Trace) bool { return yield(t.Clone(), nil) })
+		m, err := f.Match()
+		if err == nil {
+			err = b.scan(ctx, m, (*backend.Reader).Read, func(t *backend.Trace) bool { return yield(t.Clone(), nil) })
+		}
 		if err != nil {
 			yield(nil, err)
 		}
@@ -215,8 +309,8 @@ func (b *Backend) sketches(ctx context.Context, f backend.Filter) (out []*backen
 	w.and(m.Graph != "", "graph = ?", quote(m.Graph))
 	w.and(m.Version != "", "version = ?", quote(m.Version))
 	w.and(m.Node != "", "node = ?", quote(m.Node))
-	w.and(m.From > 0, "hour >= ?", m.From/hour) // an hour counts when any of it lies between
-	w.and(m.To != 0, "hour < ?", (m.To+hour-1)/hour)
+	w.and(m.Run.First > 0, "hour >= ?", m.Run.First/hour) // an hour counts when any of it lies between
+	w.and(m.Run.Last < math.MaxInt64, "hour <= ?", m.Run.Last/hour)
 	sql := fmt.Sprintf("SELECT epoch, graph, version, version_id, hour, node, seq, data FROM sketch WHERE %s ORDER BY ", &w)
 	if f.Newest {
 		sql += "hour DESC, graph, version, node, id"

@@ -28,10 +28,9 @@ func (b *Backend) Aggregate(ctx context.Context, f backend.Filter) (*backend.Agg
 	if err != nil {
 		return nil, err
 	}
-	if m.Node != "" || m.ID != (backend.ID{}) || m.Limit > 0 || m.Offset > 0 {
-		var s backend.Scanner
+	if !inColumns(m) || m.ID != (backend.ID{}) || m.Limit > 0 || m.Offset > 0 {
 		var a backend.Aggregator
-		if err := b.scan(ctx, m, s.Scan, func(t *backend.Trace) bool { a.Add(t); return true }); err != nil {
+		if err := b.scan(ctx, m, (*backend.Reader).Scan, func(t *backend.Trace) bool { a.Add(t); return true }); err != nil {
 			return nil, err
 		}
 		return a.Aggregate(), nil
@@ -97,7 +96,7 @@ func (b *Backend) cut(ctx context.Context, m *backend.Match, n int) (c cuts, err
 			}
 			start := s.ColumnInt64(0)
 			if (m.Graph == "" || s.ColumnText(1) == m.Graph) && (m.Version == "" || s.ColumnText(2) == m.Version) &&
-				start >= m.From && (m.To == 0 || start < m.To) {
+				start >= m.Run.First && start <= m.Run.Last {
 				hits++
 			}
 			if i%looksEach == 0 {

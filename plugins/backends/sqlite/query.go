@@ -1,8 +1,11 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"iter"
+	"math"
+	"slices"
 	"strings"
 
 	sq "zombiezen.com/go/sqlite"
@@ -68,29 +71,44 @@ func (c *condition) bind(s *sq.Stmt) {
 	}
 }
 
-// conditions returns what m asks of the columns: all but Node.
+// conditions returns what m asks of the columns: all that Head looks at but Like.
 func conditions(m *backend.Match) *condition {
 	c := &condition{}
 	c.and(m.Graph != "", "graph = ?", m.Graph)
+	c.and(m.Of == "" && m.Name != "", "graph = ?", m.Name)
 	c.and(m.Version != "", "version = ?", m.Version)
 	c.and(m.RunKind != "", "run_kind = ?", m.RunKind)
 	c.and(m.ID != backend.ID{}, "id IN (SELECT id FROM traces WHERE trace_id = ? UNION SELECT id FROM traces WHERE run_id = ?)", m.ID[:], m.ID[:])
-	c.and(m.Filter.Status != "", "status = ?", int64(m.Status))
-	c.and(m.From != 0, "start >= ?", m.From)
-	c.and(m.To != 0, "start < ?", m.To)
-	c.and(m.MinNanos > 0, "end - start >= ?", m.MinNanos)
+	r := &m.Run
+	c.and(!r.Any, "status = ?", int64(r.Status))
+	c.and(r.First > 0, "start >= ?", r.First)
+	c.and(r.Last < math.MaxInt64, "start <= ?", r.Last)
+	c.and(r.Ended > 0, "end >= ?", r.Ended)
+	c.and(r.Min > 0, "end - start >= ?", r.Min)
+	c.and(r.Max < math.MaxInt64, "end - start <= ?", r.Max)
 	return c
 }
 
-// selection returns the statement for the ids of the traces m selects but for
-// Node, in order. When no Node is asked for they are one page already.
+// inColumns reports whether conditions alone select, so that SQLite can page.
+func inColumns(m *backend.Match) bool { return m.HeadOnly() && m.Like == "" && m.By != "cost" }
+
+// selection returns the statement for the ids and graphs of the traces that
+// conditions select, in order but for that of costs; one page when inColumns.
 func selection(m *backend.Match) (string, *condition) {
 	c := conditions(m)
-	query := "SELECT id FROM traces" + c.String() + " ORDER BY id"
-	if m.Newest {
-		query += " DESC"
+	direction := ""
+	if m.Desc {
+		direction = " DESC"
 	}
-	if m.Node == "" && (m.Limit > 0 || m.Offset > 0) {
+	query := "SELECT id, graph FROM traces" + c.String() + " ORDER BY "
+	switch m.By {
+	case "start":
+		query += "start" + direction + ", "
+	case "duration":
+		query += "end - start" + direction + ", "
+	}
+	query += "id" + direction
+	if inColumns(m) && (m.Limit > 0 || m.Offset > 0) {
 		limit := int64(-1)
 		if m.Limit > 0 {
 			limit = int64(m.Limit)
@@ -101,9 +119,10 @@ func selection(m *backend.Match) (string, *condition) {
 	return query, c
 }
 
-// selected returns the ids of selection.
+// selected returns the ids of selection whose graphs Like selects, too.
 func (b *Backend) selected(ctx context.Context, m *backend.Match) (ids []int64, err error) {
 	query, cond := selection(m)
+	like := m.Of == "" && m.Like != ""
 	err = b.reader(ctx, "query", func(c *sq.Conn) error {
 		s, err := c.Prepare(query)
 		if err != nil {
@@ -116,26 +135,66 @@ func (b *Backend) selected(ctx context.Context, m *backend.Match) (ids []int64, 
 			if err != nil || !ok {
 				return err
 			}
-			ids = append(ids, s.ColumnInt64(0))
+			if !like || backend.Glob(m.Like, s.ColumnText(1)) {
+				ids = append(ids, s.ColumnInt64(0))
+			}
 		}
 	})
 	return ids, err
 }
 
-// scan calls each with every selected trace as decode returns it, in memory that
+// scan calls each with every selected trace as read returns it, in memory that
 // is used again for the next, until it returns false.
-func (b *Backend) scan(ctx context.Context, m *backend.Match, decode func([]byte) (*backend.Trace, error), each func(*backend.Trace) bool) error {
+func (b *Backend) scan(ctx context.Context, m *backend.Match, read func(*backend.Reader, []byte) (*backend.Trace, error), each func(*backend.Trace) bool) error {
 	ids, err := b.selected(ctx, m)
+	if err == nil && m.By == "cost" {
+		ids, err = b.byCost(ctx, m, ids)
+	}
 	if err != nil {
 		return err
 	}
 	page := m.Page()
-	if m.Node == "" {
-		page = backend.Filter{}.Page() // the statement paged already
+	if inColumns(m) || m.By == "cost" {
+		page = backend.Filter{}.Page() // the ids are one page already
 	}
+	return b.each(ctx, m.Reader(), ids, read, func(_ int64, t *backend.Trace) bool {
+		return !page.Take() || each(t) && !page.Full()
+	})
+}
+
+// byCost returns the page of ids that m selects, sorted by the cost of the runs:
+// the blocks have it, no column.
+func (b *Backend) byCost(ctx context.Context, m *backend.Match, ids []int64) ([]int64, error) {
+	type keyed struct{ id, key int64 }
+	var all []keyed
+	err := b.each(ctx, m.Reader(), ids, (*backend.Reader).Scan, func(id int64, t *backend.Trace) bool {
+		all = append(all, keyed{id, m.Key(t.Start, t.End, t.Cost())})
+		return true
+	})
+	slices.SortFunc(all, func(x, y keyed) int {
+		if m.Desc {
+			x, y = y, x
+		}
+		return cmp.Or(cmp.Compare(x.key, y.key), cmp.Compare(x.id, y.id))
+	})
+	all = all[min(m.Offset, len(all)):]
+	if m.Limit > 0 {
+		all = all[:min(m.Limit, len(all))]
+	}
+	ids = ids[:0]
+	for _, x := range all {
+		ids = append(ids, x.id)
+	}
+	return ids, err
+}
+
+// each calls f with the selected ones of the traces ids, as read returns them,
+// until it returns false.
+func (b *Backend) each(ctx context.Context, r *backend.Reader, ids []int64, read func(*backend.Reader, []byte) (*backend.Trace, error),
+	f func(int64, *backend.Trace) bool) error {
 	var (
 		blocks []byte
-		ends   []int
+		ends   []int // of the block of each id; that of a trace pruned meanwhile is empty
 	)
 	for len(ids) > 0 {
 		n := min(readChunk, len(ids))
@@ -144,16 +203,15 @@ func (b *Backend) scan(ctx context.Context, m *backend.Match, decode func([]byte
 			return err
 		}
 		from := 0
-		for _, end := range ends {
-			t, err := decode(blocks[from:end])
+		for i, end := range ends {
+			if end == from {
+				continue
+			}
+			t, err := read(r, blocks[from:end])
 			if err != nil {
 				return fault.Wrap("", b.path, err, "read a trace")
 			}
-			from = end
-			if m.Node != "" && !m.Trace(t) || !page.Take() {
-				continue
-			}
-			if !each(t) || page.Full() {
+			if from = end; t != nil && !f(ids[i], t) {
 				return nil
 			}
 		}
@@ -162,8 +220,8 @@ func (b *Backend) scan(ctx context.Context, m *backend.Match, decode func([]byte
 	return nil
 }
 
-// blocks appends the blocks of ids to buf and where each ends to ends. A row that
-// was pruned meanwhile has none.
+// blocks appends the blocks of ids to buf and where each ends to ends. That of a
+// row that was pruned meanwhile is empty.
 func (b *Backend) blocks(ctx context.Context, ids []int64, buf *[]byte, ends *[]int) error {
 	return b.reader(ctx, "query", func(c *sq.Conn) error {
 		s := c.Prep("SELECT block FROM traces WHERE id = ?")
@@ -178,8 +236,8 @@ func (b *Backend) blocks(ctx context.Context, ids []int64, buf *[]byte, ends *[]
 				from, n := len(*buf), s.ColumnLen(0)
 				*buf = append(*buf, make([]byte, n)...)
 				s.ColumnBytes(0, (*buf)[from:])
-				*ends = append(*ends, len(*buf))
 			}
+			*ends = append(*ends, len(*buf))
 			if err := s.Reset(); err != nil {
 				return err
 			}
@@ -191,10 +249,9 @@ func (b *Backend) blocks(ctx context.Context, ids []int64, buf *[]byte, ends *[]
 // Traces yields the selected traces; see backend.Querier.
 func (b *Backend) Traces(ctx context.Context, f backend.Filter) iter.Seq2[*backend.Trace, error] {
 	return func(yield func(*backend.Trace, error) bool) {
-		var d backend.Decoder
 		m, err := f.Match()
 		if err == nil {
-			err = b.scan(ctx, m, d.Decode, func(t *backend.Trace) bool { return yield(t.Clone(), nil) })
+			err = b.scan(ctx, m, (*backend.Reader).Read, func(t *backend.Trace) bool { return yield(t.Clone(), nil) })
 		}
 		if err != nil {
 			yield(nil, err)

@@ -57,7 +57,7 @@ var (
 
 // Info is what the backend says of itself.
 var Info = backend.Info{Name: "sqlite", Version: "1.0.0",
-	Capabilities: backend.Capabilities{Persistent: true, Idempotent: true, Queryable: true, Retention: true}}
+	Capabilities: backend.Capabilities{Persistent: true, Idempotent: true, Queryable: true, Retention: true, Filters: true}}
 
 // Describe returns Info.
 func (b *Backend) Describe() backend.Info { return Info }
