@@ -1,6 +1,7 @@
 package node
 
 import (
+	"math/bits"
 	"unicode/utf8"
 
 	"github.com/sparkrsi/spark/sdk/fault"
@@ -15,183 +16,190 @@ func check(b []byte) error {
 	if !utf8.Valid(b) {
 		return fault.New(fault.Invalid, "", "document is not valid UTF-8")
 	}
-	c := checker{b: b}
-	c.space()
-	if !c.value(0) {
-		return c.fault()
+	i, d := scan(b)
+	switch {
+	case d == none:
+		return nil
+	case d == notJSON && i >= len(b):
+		return fault.New(fault.Invalid, "", "document ends too early, after %d bytes", len(b))
 	}
-	c.space()
-	if c.i != len(b) {
-		c.why = "unexpected data after the document"
-		return c.fault()
-	}
-	return nil
+	return fault.New(fault.Invalid, "", "%s at byte %d", defects[d], i)
 }
 
-// checker walks over JSON text. Its methods return false at the first defect
-// and leave i there.
-type checker struct {
-	b   []byte
-	i   int
-	why string
-}
+// defect is what is wrong at a byte of a text.
+type defect uint8
 
-func (c *checker) fault() error {
-	if c.i >= len(c.b) && c.why == "" {
-		return fault.New(fault.Invalid, "", "document ends too early, after %d bytes", len(c.b))
-	}
-	if c.why == "" {
-		c.why = "not JSON"
-	}
-	return fault.New(fault.Invalid, "", "%s at byte %d", c.why, c.i)
-}
+const (
+	none defect = iota
+	notJSON
+	control
+	escape
+	leadingZero
+	tooDeep
+	trailing
+)
 
-func (c *checker) space() {
-	for c.i < len(c.b) && isSpace(c.b[c.i]) {
-		c.i++
-	}
-}
+var defects = [...]string{notJSON: "not JSON", control: "control character in a string", escape: "bad escape",
+	leadingZero: "number with a leading zero", tooDeep: "nested deeper than 64", trailing: "unexpected data after the document"}
 
-// next skips space and returns the byte there, 0 at the end.
-func (c *checker) next() byte {
-	c.space()
-	if c.i < len(c.b) {
-		return c.b[c.i]
-	}
-	return 0
-}
-
-func (c *checker) value(depth int) bool {
-	switch ch := c.next(); {
-	case ch == '"':
-		return c.str()
-	case ch == '{' || ch == '[':
-		if depth == MaxDepth {
-			c.why = "nested deeper than 64"
-			return false
-		}
-		c.i++
-		return c.items(ch == '{', depth+1)
-	case ch == '-' || ch >= '0' && ch <= '9':
-		return c.number()
-	case ch == 't':
-		return c.word("true")
-	case ch == 'f':
-		return c.word("false")
-	case ch == 'n':
-		return c.word("null")
-	}
-	return false
-}
-
-// items walks over the rest of an object or array behind its bracket.
-func (c *checker) items(object bool, depth int) bool {
-	end := byte(']')
-	if object {
-		end = '}'
-	}
-	if c.next() == end {
-		c.i++
-		return true
-	}
+// scan walks over the JSON text b up to its first defect and returns where that
+// is. It keeps its state in local variables and calls little: in WASM, calls and
+// what a receiver points to are dear.
+func scan(b []byte) (i int, d defect) {
+	open, depth := uint64(0), 0 // one bit for each open bracket, 1 for an object
 	for {
-		if object {
-			if c.next() != '"' || !c.str() || c.next() != ':' {
-				return false
+		if i = skipSpace(b, i); i == len(b) {
+			return i, notJSON
+		}
+		if open&1 == 1 { // at a key
+			if b[i] != '"' {
+				return i, notJSON
 			}
-			c.i++
+			if end := i + 1 + first(inString(load(b, i+1))); end < len(b) && b[end] == '"' {
+				i = end + 1
+			} else if i, d = scanString(b, i+1); d != none {
+				return i, d
+			}
+			if i = skipSpace(b, i); i == len(b) || b[i] != ':' {
+				return i, notJSON
+			}
+			if i = skipSpace(b, i+1); i == len(b) {
+				return i, notJSON
+			}
 		}
-		if !c.value(depth) {
-			return false
-		}
-		switch c.next() {
-		case ',':
-			c.i++
-		case end:
-			c.i++
-			return true
-		default:
-			return false
-		}
-	}
-}
-
-func (c *checker) word(w string) bool {
-	if len(c.b)-c.i < len(w) || string(c.b[c.i:c.i+len(w)]) != w {
-		return false
-	}
-	c.i += len(w)
-	return true
-}
-
-func (c *checker) str() bool {
-	b := c.b
-	for i := c.i + 1; i < len(b); i++ {
 		switch ch := b[i]; {
 		case ch == '"':
-			c.i = i + 1
-			return true
-		case ch < 0x20:
-			c.i, c.why = i, "control character in a string"
-			return false
-		case ch == '\\':
+			if end := i + 1 + first(inString(load(b, i+1))); end < len(b) && b[end] == '"' {
+				i = end + 1
+			} else if i, d = scanString(b, i+1); d != none {
+				return i, d
+			}
+		case ch == '-' || ch-'0' < 10:
+			if i, d = scanNumber(b, i); d != none {
+				return i, d
+			}
+		case ch == '{' || ch == '[':
+			if depth == MaxDepth {
+				return i, tooDeep
+			}
+			depth++
+			open = open<<1 | uint64(ch>>5&1) // { is 0x7b, [ is 0x5b
+			if i = skipSpace(b, i+1); i == len(b) || b[i] != ch+2 {
+				continue
+			}
+		case ch == 't' && word(b, i, "true"), ch == 'n' && word(b, i, "null"):
+			i += 4
+		case ch == 'f' && word(b, i, "false"):
+			i += 5
+		default:
+			return i, notJSON
+		}
+		// Behind a value, or at the end of an empty array or object.
+		for {
+			i = skipSpace(b, i)
+			if depth == 0 || i == len(b) {
+				return i, atEnd(b, i, depth)
+			}
+			ch := b[i]
+			if ch == ',' {
+				i++
+				break
+			}
+			if ch != ']'+byte(open&1)*('}'-']') {
+				return i, notJSON
+			}
 			i++
-			if i == len(b) {
-				c.i = i
-				return false
-			}
-			switch b[i] {
-			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-			case 'u':
-				if len(b)-i < 5 || hex4(b[i+1:]) < 0 {
-					c.i, c.why = i, "bad escape"
-					return false
-				}
-				i += 4
-			default:
-				c.i, c.why = i, "bad escape"
-				return false
-			}
+			depth--
+			open >>= 1
 		}
 	}
-	c.i = len(b)
-	return false
 }
 
-func (c *checker) number() bool {
-	if c.b[c.i] == '-' {
-		c.i++
+// atEnd returns what is wrong where no bracket is open or nothing is left.
+func atEnd(b []byte, i, depth int) defect {
+	switch {
+	case depth > 0:
+		return notJSON
+	case i < len(b):
+		return trailing
 	}
-	switch n := c.digits(); {
-	case n == 0:
-		return false
-	case n > 1 && c.b[c.i-n] == '0':
-		c.why = "number with a leading zero"
-		return false
-	}
-	if c.i < len(c.b) && c.b[c.i] == '.' {
-		c.i++
-		if c.digits() == 0 {
-			return false
-		}
-	}
-	if c.i < len(c.b) && c.b[c.i]|0x20 == 'e' {
-		c.i++
-		if c.i < len(c.b) && (c.b[c.i] == '+' || c.b[c.i] == '-') {
-			c.i++
-		}
-		return c.digits() > 0
-	}
-	return true
+	return none
 }
 
-// digits skips digits and returns how many there were.
-func (c *checker) digits() int {
-	start := c.i
-	for c.i < len(c.b) && c.b[c.i] >= '0' && c.b[c.i] <= '9' {
-		c.i++
+func word(b []byte, i int, w string) bool { return len(b)-i >= len(w) && string(b[i:i+len(w)]) == w }
+
+// scanString walks over the rest of a string behind its first quote.
+func scanString(b []byte, i int) (int, defect) {
+	for {
+		for {
+			m := inString(load(b, i))
+			i += bits.TrailingZeros64(m) >> 3
+			if m != 0 {
+				break
+			}
+		}
+		if i >= len(b) {
+			return len(b), notJSON
+		}
+		switch ch := b[i]; {
+		case ch == '"':
+			return i + 1, none
+		case ch != '\\':
+			return i, control
+		}
+		if i++; i == len(b) {
+			return i, notJSON
+		}
+		switch b[i] {
+		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		case 'u':
+			if len(b)-i < 5 || hex4(b[i+1:]) < 0 {
+				return i, escape
+			}
+			i += 4
+		default:
+			return i, escape
+		}
+		i++
 	}
-	return c.i - start
+}
+
+// scanNumber walks over a number.
+func scanNumber(b []byte, i int) (int, defect) {
+	if b[i] == '-' {
+		i++
+	}
+	from := i
+	if i = digits(b, i); i == from {
+		return i, notJSON
+	}
+	if i > from+1 && b[from] == '0' {
+		return i, leadingZero
+	}
+	if i < len(b) && b[i] == '.' {
+		from = i + 1
+		if i = digits(b, from); i == from {
+			return i, notJSON
+		}
+	}
+	if i < len(b) && b[i]|0x20 == 'e' {
+		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		from = i
+		if i = digits(b, i); i == from {
+			return i, notJSON
+		}
+	}
+	return i, none
+}
+
+// digits returns where the digits at b[i] end.
+func digits(b []byte, i int) int {
+	for i < len(b) && b[i]-'0' < 10 {
+		i++
+	}
+	return i
 }
 
 func isSpace(ch byte) bool { return ch == ' ' || ch == '\n' || ch == '\t' || ch == '\r' }

@@ -71,9 +71,20 @@ func (v Value) Kind() Kind {
 
 // Get returns the value of key in an object, else Missing.
 func (v Value) Get(key string) Value {
-	for k, x := range v.fields() {
-		if k.is(key) {
-			return x
+	if v.Kind() != Object {
+		return Value{}
+	}
+	b := v.view()
+	for i := skipSpace(b, 1); b[i] != '}'; {
+		end, escaped := skipString(b, i)
+		found := end-i == len(key)+2 && string(b[i+1:end-1]) == key || escaped && Value{b[i:end]}.is(key)
+		from := skipSpace(b, skipSpace(b, end)+1)
+		end = skip(b, from)
+		if found {
+			return Value{b[from:end]}
+		}
+		if i = skipSpace(b, end); b[i] == ',' {
+			i = skipSpace(b, i+1)
 		}
 	}
 	return Value{}
@@ -101,13 +112,20 @@ func (v Value) Path(path string) Value {
 	return v
 }
 
-// At returns element i of an array, from 0, else Missing.
-func (v Value) At(i int) Value {
-	for x := range v.Items() {
-		if i == 0 {
-			return x
+// At returns element n of an array, from 0, else Missing.
+func (v Value) At(n int) Value {
+	if v.Kind() != Array {
+		return Value{}
+	}
+	b := v.view()
+	for i := skipSpace(b, 1); b[i] != ']'; n-- {
+		end := skip(b, i)
+		if n == 0 {
+			return Value{b[i:end]}
 		}
-		i--
+		if i = skipSpace(b, end); b[i] == ',' {
+			i = skipSpace(b, i+1)
+		}
 	}
 	return Value{}
 }
@@ -121,7 +139,7 @@ func (v Value) Len() int {
 			n++
 		}
 	case Object:
-		for range v.fields() {
+		for range v.Fields() {
 			n++
 		}
 	}
@@ -134,7 +152,7 @@ func (v Value) Items() iter.Seq[Value] {
 		if v.Kind() != Array {
 			return
 		}
-		b := v.raw
+		b := v.view()
 		for i := skipSpace(b, 1); b[i] != ']'; {
 			end := skip(b, i)
 			if !yield(Value{b[i:end]}) {
@@ -149,18 +167,21 @@ func (v Value) Items() iter.Seq[Value] {
 
 // Fields yields the members of an object in order, nothing for other kinds. The
 // keys are String values.
-func (v Value) Fields() iter.Seq2[Value, Value] { return v.fields() }
-
-func (v Value) fields() iter.Seq2[Value, Value] {
+func (v Value) Fields() iter.Seq2[Value, Value] {
 	return func(yield func(Value, Value) bool) {
 		if v.Kind() != Object {
 			return
 		}
-		b := v.raw
+		b := v.view()
 		for i := skipSpace(b, 1); b[i] != '}'; {
-			keyEnd := skip(b, i)
+			keyEnd, _ := skipString(b, i)
 			from := skipSpace(b, skipSpace(b, keyEnd)+1)
-			end := skip(b, from)
+			end := 0
+			if b[from] == '"' {
+				end, _ = skipString(b, from)
+			} else {
+				end = skip(b, from)
+			}
 			if !yield(Value{b[i:keyEnd]}, Value{b[from:end]}) {
 				return
 			}
@@ -185,6 +206,9 @@ func (v Value) is(s string) bool {
 func (v Value) Text() []byte {
 	if v.Kind() != String {
 		return nil
+	}
+	if end := 1 + first(quotes(load(v.view(), 1))); end == len(v.raw)-1 {
+		return v.raw[1:end] // short, as keys are
 	}
 	in := v.raw[1 : len(v.raw)-1]
 	if bytes.IndexByte(in, '\\') < 0 {
@@ -247,8 +271,45 @@ func (v Value) Float() (float64, bool) {
 	if v.Kind() != Number {
 		return 0, false
 	}
+	if f, ok := short(v.raw); ok {
+		return f, true
+	}
 	f, err := strconv.ParseFloat(view(v.raw), 64)
 	return f, err == nil
+}
+
+// short returns the number that b writes with at most 15 digits and no exponent,
+// as most are; false for others. The digits are an integer below 2^53, which a
+// float64 holds, as it does the power of ten, so that the quotient is the nearest
+// one. Source: Clinger 1990, How to read floating point numbers accurately.
+func short(b []byte) (float64, bool) {
+	if len(b) > 17 {
+		return 0, false
+	}
+	n, i, point := int64(0), 0, len(b)-1
+	if b[0] == '-' {
+		i = 1
+	}
+	for from := i; i < len(b); i++ {
+		ch := b[i] - '0'
+		if ch > 9 {
+			if b[i] != '.' || i == from {
+				return 0, false
+			}
+			point = i
+			continue
+		}
+		n = n*10 + int64(ch)
+	}
+	decimals := len(b) - 1 - point
+	if decimals >= len(pow10) || n >= 1e15 {
+		return 0, false
+	}
+	f := float64(n) / pow10[decimals]
+	if b[0] == '-' {
+		f = -f
+	}
+	return f, true
 }
 
 // Int returns the number of v, false for other kinds and for numbers that are
@@ -275,54 +336,9 @@ func (v Value) Bool() (value, ok bool) {
 	return v.raw[0] == 't', true
 }
 
+// view returns the document from v on: what was checked ends where v does, and
+// more behind it spares looks for the end.
+func (v Value) view() []byte { return v.raw[:cap(v.raw)] }
+
 // view returns b as a string that shares its bytes; for calls that keep nothing.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
-
-func skipSpace(b []byte, i int) int {
-	for i < len(b) && isSpace(b[i]) {
-		i++
-	}
-	return i
-}
-
-// skip returns the index behind the value that starts at b[i]. The text was
-// checked before.
-func skip(b []byte, i int) int {
-	switch b[i] {
-	case '"':
-		return skipString(b, i)
-	case '{', '[':
-		depth := 0
-		for {
-			switch b[i] {
-			case '"':
-				i = skipString(b, i)
-				continue
-			case '{', '[':
-				depth++
-			case '}', ']':
-				if depth--; depth == 0 {
-					return i + 1
-				}
-			}
-			i++
-		}
-	}
-	for i < len(b) {
-		switch b[i] {
-		case ',', '}', ']', ' ', '\n', '\t', '\r':
-			return i
-		}
-		i++
-	}
-	return i
-}
-
-func skipString(b []byte, i int) int {
-	for i++; b[i] != '"'; i++ {
-		if b[i] == '\\' {
-			i++
-		}
-	}
-	return i + 1
-}

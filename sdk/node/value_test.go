@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"testing"
@@ -98,6 +99,9 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("Int of %s = %d, %v, want %d, %v", doc, n, ok, want.n, want.ok)
 		}
 	}
+	if f, ok := parse(t, "-0").Float(); !ok || !math.Signbit(f) {
+		t.Error("-0 has a sign")
+	}
 	if _, ok := parse(t, "1e400").Float(); ok {
 		t.Error("1e400 is no float64")
 	}
@@ -126,10 +130,11 @@ func TestWriter(t *testing.T) {
 		w.Key("raw").Raw([]byte("[1]"))
 		w.Key("none").Value(Value{})
 		w.Key("val").Value(Value{[]byte("7")})
+		w.Member(Value{[]byte(`"m\\"`)}, Value{[]byte("{}")})
 		w.End()
 	}
 	want := `{"a":[-1,0.1,1e-09,1e+21,null,true,null,[],{}],"q\"\\\n":"\u0000\u001f\t\r` + "\u2028ä\uFFFDz" +
-		`","k":"v","raw":[1],"none":null,"val":7}`
+		`","k":"v","raw":[1],"none":null,"val":7,"m\\":{}}`
 	if got := string(w.Bytes()); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -153,6 +158,28 @@ func TestFixed(t *testing.T) {
 		if got := string(w.Bytes()); got != x.want {
 			t.Errorf("Fixed(%v, %d) = %s, want %s", x.f, x.n, got, x.want)
 		}
+	}
+}
+
+// TestFloat: what short reads is what strconv reads, bit by bit.
+func TestFloat(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	read := 0
+	for range 50_000 {
+		doc := strconv.FormatFloat((r.Float64()-0.5)*math.Pow(10, float64(r.IntN(20)-4)), 'f', r.IntN(12)-1, 64)
+		want, err := strconv.ParseFloat(doc, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := short([]byte(doc)); ok {
+			read++
+		}
+		if got, ok := parse(t, doc).Float(); !ok || math.Float64bits(got) != math.Float64bits(want) {
+			t.Fatalf("Float of %s = %v, want %v", doc, got, want)
+		}
+	}
+	if read < 10_000 {
+		t.Errorf("only %d were short", read)
 	}
 }
 
@@ -258,7 +285,7 @@ func BenchmarkChange1KB(b *testing.B) {
 			if k.is("id") {
 				w.Key("id").Int(n + 1)
 			} else {
-				w.KeyText(k.Text()).Value(x)
+				w.Member(k, x)
 			}
 		}
 		w.End()

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Writer writes one JSON document into a buffer that the SDK reuses from call
@@ -78,6 +79,12 @@ func (w *Writer) Key(key string) *Writer {
 
 // KeyText is Key for bytes.
 func (w *Writer) KeyText(key []byte) *Writer { return w.Key(view(key)) }
+
+// Member writes a member as it stands in another object.
+func (w *Writer) Member(key, value Value) {
+	w.sep()
+	w.buf = append(append(append(w.buf, key.raw...), ':'), value.raw...)
+}
 
 // String writes a string. Invalid UTF-8 is written as U+FFFD.
 func (w *Writer) String(s string) {
@@ -179,23 +186,29 @@ const hexDigits = "0123456789abcdef"
 // appendQuoted appends s as a JSON string.
 func appendQuoted(dst []byte, s string) []byte {
 	dst = append(dst, '"')
+	b := unsafe.Slice(unsafe.StringData(s), len(s))
 	from := 0
-	for i := 0; i < len(s); {
-		ch := s[i]
-		if ch >= 0x20 && ch < utf8.RuneSelf && ch != '"' && ch != '\\' {
-			i++
+	for i := 0; ; {
+		m := notPlain(load(b, i))
+		if i += first(m); m == 0 {
 			continue
 		}
+		if i >= len(b) {
+			return append(append(dst, b[from:]...), '"')
+		}
+		ch := b[i]
 		if ch >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && n == 1 {
-				dst = append(append(dst, s[from:i]...), "\uFFFD"...)
-				from = i + 1
+			for i < len(b) && b[i] >= utf8.RuneSelf {
+				r, n := utf8.DecodeRune(b[i:])
+				if r == utf8.RuneError && n == 1 {
+					dst = append(append(dst, b[from:i]...), "\uFFFD"...)
+					from = i + 1
+				}
+				i += n
 			}
-			i += n
 			continue
 		}
-		dst = append(dst, s[from:i]...)
+		dst = append(dst, b[from:i]...)
 		switch ch {
 		case '"', '\\':
 			dst = append(dst, '\\', ch)
@@ -211,5 +224,4 @@ func appendQuoted(dst []byte, s string) []byte {
 		i++
 		from = i
 	}
-	return append(append(dst, s[from:]...), '"')
 }
