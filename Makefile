@@ -8,7 +8,7 @@ WASM := plugins/nodes/wasm/stock.wasm
 # What the node modules are made of.
 GUEST := $(shell find sdk/node sdk/fault plugins/nodes -name '*.go' ! -name '*_test.go' -o -name '*.json' ! -path '*/testdata/*')
 
-.PHONY: build demo demo-check test postgres check generate bench simulate fuzz race clean help
+.PHONY: build demo demo-check test postgres check generate bench load simulate fuzz race clean help
 
 build: $(WASM) ## build bin/spark, with the stock node modules embedded
 	@$(GO) build -ldflags "-s -w" -o $(SPARK) ./hostd/cmd/spark
@@ -51,6 +51,9 @@ generate: ## write what is generated anew
 
 bench: $(WASM) ## measure, beside the peers
 	@$(GO) run -C peers ./cmd/bench
+
+load: ## latency of runs while a telemetry backend is gone for a minute, and what is lost; 18 minutes
+	@$(GO) test ./testkit/telemetry -run '^$$' -bench Outage -benchtime 1x -timeout 0
 
 simulate: ## the simulation of the statistics with many replications
 	@$(GO) test ./core/stats -run Simulation -v -timeout 60m -args -stats.reps 200000

@@ -220,7 +220,7 @@ func killHosts(t *testing.T, dir string, s store, rounds int) {
 }
 
 // runs returns how often each run is stored, and how many traces there are.
-func runs(t *testing.T, q backend.Querier) (seen map[backend.ID]int, total int) {
+func runs(t testing.TB, q backend.Querier) (seen map[backend.ID]int, total int) {
 	t.Helper()
 	seen = map[backend.ID]int{}
 	for x, err := range q.Traces(t.Context(), backend.Filter{}) {

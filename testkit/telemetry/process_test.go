@@ -45,7 +45,7 @@ func (p *process) Close(ctx context.Context) error {
 }
 
 // pause lets a moment pass between two looks at a process that is coming back.
-func pause(t *testing.T) {
+func pause(t testing.TB) {
 	tick := time.NewTimer(2 * time.Millisecond)
 	defer tick.Stop()
 	select {
