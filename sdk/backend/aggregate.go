@@ -22,9 +22,10 @@ const (
 // concurrent use.
 type Aggregator struct {
 	tallies      Tallies
-	failures     map[[2]string]*Failure
+	failures     map[[2]string]*pattern
 	metrics      map[string]*metricSum
-	perRun       map[string]*runMetric
+	points       runMetrics
+	ledger       ledgerReader
 	any          bool
 	first, last  int64
 	unattributed int64
@@ -35,14 +36,6 @@ type metricSum struct {
 	agg, unit             string
 }
 
-// runMetric is one metric within one run.
-type runMetric struct {
-	sum, last float64
-	time      int64
-	n         int
-	agg, unit string
-}
-
 // Add counts t with weight 1/Probability. A trace that Check refuses is ignored.
 // Nothing of t is kept but strings.
 func (a *Aggregator) Add(t *Trace) {
@@ -51,104 +44,183 @@ func (a *Aggregator) Add(t *Trace) {
 	}
 	w := 1 / t.Probability
 	a.tallies.Add(t, w)
-	if t.Graph == "" {
-		a.unattributed++
-	}
-	if !a.any || t.Start < a.first {
-		a.any, a.first = true, t.Start
-	}
-	a.last = max(a.last, t.Start)
+	a.begun(t.Start, t.Graph)
 	if t.Status == Cancelled {
 		return
 	}
-	a.addFailures(t, w)
-	a.addMetrics(t, w)
+	t.failed(func(node, kind, msg string) { a.failure(t, node, kind, msg, w) })
+	for _, m := range a.points.of(t.Metrics) {
+		a.metric(m.name, m.agg, m.unit, m.value, w)
+	}
 }
 
-func (a *Aggregator) addFailures(t *Trace, w float64) {
+// begun notes when a run of a graph started.
+func (a *Aggregator) begun(start int64, graph string) {
+	if graph == "" {
+		a.unattributed++
+	}
+	if !a.any || start < a.first {
+		a.any, a.first = true, start
+	}
+	a.last = max(a.last, start)
+}
+
+// failed calls f with the node, type and message of each failure of t: its failed
+// steps, or the run when none of them is to blame.
+func (t *Trace) failed(f func(node, kind, msg string)) {
 	blamed := false
 	for i := range t.Spans {
 		if s := &t.Spans[i]; s.Status == Failed && s.Seq >= 0 {
-			a.failure(t, s.Node, s.ErrorType, s.Error, w)
+			f(s.Node, s.ErrorType, s.Error)
 			blamed = true
 		}
 	}
 	if t.Status == Failed && !blamed {
-		a.failure(t, "", t.ErrorType, t.Error, w)
+		f("", t.ErrorType, t.Error)
 	}
 }
 
+// pattern is a Failure being counted. Its messages and trace ids are those of the
+// runs that started first, whatever the order of counting.
+type pattern struct {
+	count            float64
+	messages, traces []mention
+}
+
+// mention is a text and when the first run that it is of started.
+type mention struct {
+	text string
+	at   int64
+}
+
+// failure counts a failure of t, of which the start and the trace id are known.
 func (a *Aggregator) failure(t *Trace, node, kind, msg string, w float64) {
-	key := [2]string{node, kind}
-	f := a.failures[key]
-	if f == nil {
-		if len(a.failures) >= maxPatterns {
-			return
-		}
-		if a.failures == nil {
-			a.failures = map[[2]string]*Failure{}
-		}
-		f = &Failure{Node: node, ErrorType: kind}
-		a.failures[key] = f
-	}
-	f.Count += w
-	msg = strings.ToValidUTF8(msg, "\uFFFD") // samples are for people, and travel as JSON
-	if len(f.Samples) < samples && msg != "" && !slices.Contains(f.Samples, msg) {
-		f.Samples = append(f.Samples, msg)
-	}
-	if len(f.Traces) < samples {
-		if id := hex.EncodeToString(t.TraceID[:]); !slices.Contains(f.Traces, id) {
-			f.Traces = append(f.Traces, id)
-		}
-	}
-}
-
-// addMetrics combines the stored points of one run by their aggregation, then
-// counts that one value a run.
-func (a *Aggregator) addMetrics(t *Trace, w float64) {
-	if len(t.Metrics) == 0 {
+	p := a.pattern([2]string{node, kind})
+	if p == nil {
 		return
 	}
-	if a.perRun == nil {
-		a.perRun, a.metrics = map[string]*runMetric{}, map[string]*metricSum{}
+	p.count += w
+	if msg != "" {
+		p.messages = first(p.messages, mention{strings.ToValidUTF8(msg, "\uFFFD"), t.Start}) // they are for people, and travel as JSON
 	}
-	clear(a.perRun)
-	for i := range t.Metrics {
-		m := &t.Metrics[i]
-		r := a.perRun[m.Name]
-		if r == nil {
-			r = &runMetric{agg: m.Agg, unit: m.Unit, time: m.Time}
-			a.perRun[m.Name] = r
+	if len(p.traces) < samples || t.Start < p.traces[samples-1].at {
+		p.traces = first(p.traces, mention{hex.EncodeToString(t.TraceID[:]), t.Start})
+	}
+}
+
+// pattern returns that of a node and error type, nil when there are too many.
+func (a *Aggregator) pattern(key [2]string) *pattern {
+	p := a.failures[key]
+	if p == nil && len(a.failures) < maxPatterns {
+		if a.failures == nil {
+			a.failures = map[[2]string]*pattern{}
 		}
-		r.n++
-		r.sum += m.Value
-		if m.Time >= r.time {
-			r.time, r.last = m.Time, m.Value
+		p = &pattern{}
+		a.failures[key] = p
+	}
+	return p
+}
+
+// first adds m to list, which holds different texts, at most samples of them, those
+// of the earliest runs in the order of these.
+func first(list []mention, m mention) []mention {
+	if len(list) == samples && m.at >= list[samples-1].at {
+		return list
+	}
+	if i := slices.IndexFunc(list, func(x mention) bool { return x.text == m.text }); i >= 0 {
+		if list[i].at <= m.at {
+			return list
+		}
+		list = slices.Delete(list, i, i+1)
+	}
+	i := 0
+	for i < len(list) && list[i].at <= m.at {
+		i++
+	}
+	list = slices.Insert(list, i, m)
+	return list[:min(len(list), samples)]
+}
+
+func texts(list []mention) (out []string) {
+	for _, m := range list {
+		out = append(out, m.text)
+	}
+	return out
+}
+
+// metric counts the one value that a run has of a metric.
+func (a *Aggregator) metric(name, agg, unit string, v, w float64) {
+	s := a.metrics[name]
+	if s == nil {
+		if len(a.metrics) >= maxMetrics {
+			return
+		}
+		if a.metrics == nil {
+			a.metrics = map[string]*metricSum{}
+		}
+		s = &metricSum{min: v, max: v, agg: agg, unit: unit}
+		a.metrics[name] = s
+	}
+	s.weight += w
+	s.sum += w * v
+	s.min, s.max = min(s.min, v), max(s.max, v)
+}
+
+// runMetrics combines the stored points of one run by their aggregation: counters
+// are summed, of gauges the last counts, histograms are averaged.
+type runMetrics struct {
+	at   map[string]int // in list
+	list []runMetric
+}
+
+type runMetric struct {
+	name, agg, unit  string
+	value, sum, last float64
+	time             int64
+	n                int
+}
+
+// of returns one value for each metric, in the order of their first points; what
+// is not a number is missing, not a value. Valid until the next call.
+func (r *runMetrics) of(points []Metric) []runMetric {
+	if len(points) == 0 {
+		return nil
+	}
+	if r.at == nil {
+		r.at = map[string]int{}
+	}
+	clear(r.at)
+	r.list = r.list[:0]
+	for i := range points {
+		p := &points[i]
+		k, ok := r.at[p.Name]
+		if !ok {
+			k = len(r.list)
+			r.at[p.Name] = k
+			r.list = append(r.list, runMetric{name: p.Name, agg: p.Agg, unit: p.Unit, time: p.Time})
+		}
+		m := &r.list[k]
+		m.n++
+		m.sum += p.Value
+		if p.Time >= m.time {
+			m.time, m.last = p.Time, p.Value
 		}
 	}
-	for name, r := range a.perRun {
-		v := r.sum
-		switch r.agg {
+	kept := r.list[:0]
+	for _, m := range r.list {
+		switch m.agg {
 		case "gauge":
-			v = r.last
+			m.value = m.last
 		case "histogram":
-			v = r.sum / float64(r.n)
+			m.value = m.sum / float64(m.n)
+		default:
+			m.value = m.sum
 		}
-		if math.IsNaN(v) || math.IsInf(v, 0) { // what is not a number is missing, not a value
-			continue
+		if !math.IsNaN(m.value) && !math.IsInf(m.value, 0) {
+			kept = append(kept, m)
 		}
-		s := a.metrics[name]
-		if s == nil {
-			if len(a.metrics) >= maxMetrics {
-				continue
-			}
-			s = &metricSum{min: v, max: v, agg: r.agg, unit: r.unit}
-			a.metrics[name] = s
-		}
-		s.weight += w
-		s.sum += w * v
-		s.min, s.max = min(s.min, v), max(s.max, v)
 	}
+	return kept
 }
 
 // Merge counts all that o counted, as if it had come after what a counted. O must
@@ -165,27 +237,23 @@ func (a *Aggregator) Merge(o *Aggregator) {
 		}
 		a.any, a.last = true, max(a.last, o.last)
 	}
-	for key, f := range o.failures {
-		mine := a.failures[key]
-		if mine == nil {
-			if len(a.failures) < maxPatterns {
-				if a.failures == nil {
-					a.failures = map[[2]string]*Failure{}
-				}
-				a.failures[key] = f
+	for key, theirs := range o.failures {
+		if mine := a.pattern(key); mine != nil {
+			mine.count += theirs.count
+			for _, m := range theirs.messages {
+				mine.messages = first(mine.messages, m)
 			}
-			continue
+			for _, m := range theirs.traces {
+				mine.traces = first(mine.traces, m)
+			}
 		}
-		mine.Count += f.Count
-		mine.Samples = more(mine.Samples, f.Samples)
-		mine.Traces = more(mine.Traces, f.Traces)
 	}
 	for name, s := range o.metrics {
 		mine := a.metrics[name]
 		if mine == nil {
 			if len(a.metrics) < maxMetrics {
 				if a.metrics == nil {
-					a.perRun, a.metrics = map[string]*runMetric{}, map[string]*metricSum{}
+					a.metrics = map[string]*metricSum{}
 				}
 				a.metrics[name] = s
 			}
@@ -197,16 +265,6 @@ func (a *Aggregator) Merge(o *Aggregator) {
 	}
 }
 
-// more adds to list what it lacks of other, up to the bound of samples.
-func more(list, other []string) []string {
-	for _, s := range other {
-		if len(list) < samples && !slices.Contains(list, s) {
-			list = append(list, s)
-		}
-	}
-	return list
-}
-
 // Aggregate returns the figures so far. The Aggregator may go on.
 func (a *Aggregator) Aggregate() *Aggregate {
 	g := a.tallies.Aggregate()
@@ -214,8 +272,8 @@ func (a *Aggregator) Aggregate() *Aggregate {
 	if a.any {
 		g.First, g.Last = time.Unix(0, a.first).UTC(), time.Unix(0, a.last).UTC()
 	}
-	for _, f := range a.failures {
-		g.Failures = append(g.Failures, *f)
+	for key, p := range a.failures {
+		g.Failures = append(g.Failures, Failure{Node: key[0], ErrorType: key[1], Count: p.count, Samples: texts(p.messages), Traces: texts(p.traces)})
 	}
 	slices.SortFunc(g.Failures, func(x, y Failure) int {
 		if x.Count != y.Count {

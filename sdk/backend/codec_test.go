@@ -233,6 +233,9 @@ func FuzzDecodeTrace(f *testing.F) {
 		if _, err := v.Verify(block); (err == nil) != (x.Check() == nil) {
 			t.Fatalf("it decodes, but verify: %v", err)
 		}
+		if _, _, err := v.Scan(block); (err == nil) != (x.Check() == nil) {
+			t.Fatalf("it decodes, but verify and scan: %v", err)
+		}
 		y, err := backend.DecodeTrace(again)
 		if err != nil {
 			t.Fatalf("decoded, encoded, but then: %v", err)

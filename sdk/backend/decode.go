@@ -75,7 +75,7 @@ func (d *decoder) fail(format string, args ...any) {
 }
 
 func (d *decoder) block(block []byte, t *Trace) error {
-	body, err := unwrap(block)
+	body, err := unwrap(block, "block", blockVersion, MaxBlock)
 	if err != nil {
 		return err
 	}
@@ -88,20 +88,21 @@ func (d *decoder) block(block []byte, t *Trace) error {
 	return d.err
 }
 
-// unwrap returns the body of a block whose checksum and version are right.
-func unwrap(block []byte) ([]byte, error) {
+// unwrap returns the body of a block, or of a ledger, whose checksum and version
+// are right.
+func unwrap(block []byte, what string, version byte, limit int) ([]byte, error) {
 	switch {
 	case len(block) < 5:
-		return nil, corrupt("%d bytes are too few for a trace", len(block))
-	case len(block) > MaxBlock:
-		return nil, fault.New(fault.Limit, "block", "%d bytes exceed the limit of %d", len(block), MaxBlock)
+		return nil, fault.New(fault.Corrupt, what, "%d bytes are too few", len(block))
+	case len(block) > limit:
+		return nil, fault.New(fault.Limit, what, "%d bytes exceed the limit of %d", len(block), limit)
 	}
 	body, sum := block[:len(block)-4], binary.LittleEndian.Uint32(block[len(block)-4:])
 	if crc32.Checksum(body, castagnoli) != sum {
-		return nil, corrupt("checksum does not match")
+		return nil, fault.New(fault.Corrupt, what, "checksum does not match")
 	}
-	if body[0] != blockVersion {
-		return nil, fault.New(fault.Newer, "block", "encoding version %d, this Spark reads %d", body[0], blockVersion).
+	if body[0] != version {
+		return nil, fault.New(fault.Newer, what, "encoding version %d, this Spark reads %d", body[0], version).
 			WithHint("use the Spark that wrote it, or a later one")
 	}
 	return body[1:], nil

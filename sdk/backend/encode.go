@@ -86,6 +86,16 @@ func EncodeTrace(dst []byte, t *Trace) []byte {
 	e.trace(t)
 	from := len(dst)
 	dst = append(dst, blockVersion)
+	dst = e.appendWords(dst)
+	dst = append(dst, e.body...)
+	dst = binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[from:], castagnoli))
+	e.reset()
+	encoders.Put(e)
+	return dst
+}
+
+// appendWords appends the dictionary to dst.
+func (e *encoder) appendWords(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(e.words)))
 	for _, w := range e.words {
 		dst = binary.AppendUvarint(dst, uint64(len(w)))
@@ -93,10 +103,6 @@ func EncodeTrace(dst []byte, t *Trace) []byte {
 	for _, w := range e.words {
 		dst = append(dst, w...)
 	}
-	dst = append(dst, e.body...)
-	dst = binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[from:], castagnoli))
-	e.reset()
-	encoders.Put(e)
 	return dst
 }
 

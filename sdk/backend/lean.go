@@ -46,11 +46,26 @@ type Verifier struct {
 // name in a report is that of the head, when one could be read.
 func (v *Verifier) Verify(block []byte) (Head, error) {
 	v.t = Trace{}
+	return v.verify(block, false)
+}
+
+// Scan is Verify, and Scanner.Scan in the same pass: the trace is valid until the
+// next call, and nil beside an error.
+func (v *Verifier) Scan(block []byte) (Head, *Trace, error) {
+	v.t = Trace{Spans: v.t.Spans[:0], Metrics: v.t.Metrics[:0]}
+	h, err := v.verify(block, true)
+	if err != nil {
+		return h, nil, err
+	}
+	return h, &v.t, nil
+}
+
+func (v *Verifier) verify(block []byte, keep bool) (Head, error) {
 	var h Head
 	err := v.d.begin(block)
 	if err == nil {
 		v.d.head(&v.t)
-		v.d.check(&v.t, &h)
+		v.d.check(&v.t, &h, keep)
 		err = v.d.end()
 	}
 	t := &v.t
@@ -101,10 +116,15 @@ type scanner struct {
 }
 
 func (d *scanner) begin(block []byte) error {
-	body, err := unwrap(block)
+	body, err := unwrap(block, "block", blockVersion, MaxBlock)
 	if err != nil {
 		return err
 	}
+	return d.start(body)
+}
+
+// start reads the dictionary of a body.
+func (d *scanner) start(body []byte) error {
 	d.b, d.err = body, nil
 	d.text, d.ends = nil, d.ends[:0]
 	total := 0
@@ -284,29 +304,47 @@ func (d *scanner) head(t *Trace) {
 	d.passAttrs()
 }
 
-// check passes over all that follows the head and counts it.
-func (d *scanner) check(t *Trace, h *Head) {
+// check passes over all that follows the head and counts it; what a Scanner keeps
+// is kept when asked for.
+func (d *scanner) check(t *Trace, h *Head, keep bool) {
 	n := d.count(minSpan)
 	d.flagsOf(n)
-	d.pass(n) // ids
-	d.refs(n) // nodes
-	types := d.b
-	d.refs(3 * n) // types, versions, digests
-	d.pass(2 * n) // starts, durations
-	d.passBytes(n)
 	const noStep = 1 << 63
-	steps, points, seq := 0, 0, int64(-1)
-	for i, f := range d.flags {
-		if seq += d.int(); seq < 0 {
-			d.flags[i] |= noStep
-			continue
+	var types []byte
+	if keep {
+		t.Spans = blank(t.Spans, n)
+		types = d.times(t.Spans, t.Start, true)
+		for i := range t.Spans {
+			if t.Spans[i].Seq < 0 {
+				d.flags[i] |= noStep
+			}
 		}
-		steps++
-		points += 3 + int(f>>4&1+f>>5&1+f>>6&1) // cache hit, tokens, cost
+	} else {
+		d.pass(n) // ids
+		d.refs(n) // nodes
+		types = d.b
+		d.refs(3 * n) // types, versions, digests
+		d.pass(2 * n) // starts, durations
+		d.passBytes(n)
+		seq := int64(-1)
+		for i := range d.flags {
+			if seq += d.int(); seq < 0 {
+				d.flags[i] |= noStep
+			}
+		}
+		d.pass(3 * n) // after, sizes
 	}
-	d.pass(3 * n) // after, sizes
-	for _, f := range d.flags {
-		d.passOptional(f &^ noStep)
+	steps, points := 0, 0
+	for i, f := range d.flags {
+		if f&noStep == 0 {
+			steps++
+			points += 3 + int(f>>4&1+f>>5&1+f>>6&1) // cache hit, tokens, cost
+		}
+		if f &^= noStep; keep {
+			d.some(&t.Spans[i], f)
+		} else {
+			d.passOptional(f)
+		}
 	}
 	rest := d.section()
 	for _, f := range d.flags {
@@ -316,7 +354,12 @@ func (d *scanner) check(t *Trace, h *Head) {
 	}
 	d.ended(rest)
 	h.Spans, h.Events = n, d.noEvents()
-	h.Metrics = d.noPoints()
+	if keep {
+		t.Metrics = d.points(t.Metrics, t.Start)
+		h.Metrics = len(t.Metrics)
+	} else {
+		h.Metrics = d.noPoints()
+	}
 	if t.Derive&DeriveMetrics != 0 {
 		h.Metrics += 4 + points
 	}
@@ -394,19 +437,45 @@ func signed(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
 func (d *scanner) steps(spans []Span, start int64) []Span {
 	n := d.count(minSpan)
 	d.flagsOf(n)
+	spans = blank(spans, n)
+	d.times(spans, start, false)
+	for i, f := range d.flags {
+		d.some(&spans[i], f)
+	}
+	if rest := d.section(); d.err == nil {
+		d.b = d.b[len(d.b)-rest:]
+	}
+	return spans
+}
+
+// blank returns n spans in the memory of spans. Of the fields that are read only
+// these keep what the trace before left.
+func blank(spans []Span, n int) []Span {
 	if cap(spans) < n {
 		spans = make([]Span, n)
 	}
 	spans = spans[:n]
-	for i := range spans { // the other fields are never set
+	for i := range spans {
 		s := &spans[i]
 		s.ErrorType, s.Error, s.Retries, s.Tokens, s.Cost = "", "", 0, 0, 0
 	}
+	return spans
+}
+
+// times reads the columns from the ids to the sizes and returns where the types lie;
+// with all, also what is passed over is made sure of.
+func (d *scanner) times(spans []Span, start int64, all bool) (types []byte) {
+	n := len(spans)
 	d.pass(n) // ids
 	for i, ref := range d.column(n) {
 		spans[i].Node = d.word(ref)
 	}
-	d.pass(3 * n) // types, versions, digests
+	types = d.b
+	if all {
+		d.refs(3 * n) // types, versions, digests
+	} else {
+		d.pass(3 * n)
+	}
 	for i, u := range d.column(n) {
 		start += signed(u)
 		spans[i].Start = start
@@ -428,13 +497,7 @@ func (d *scanner) steps(spans []Span, start int64) []Span {
 		spans[i].After = spans[i].Seq - int(signed(u))
 	}
 	d.pass(2 * n) // sizes
-	for i, f := range d.flags {
-		d.some(&spans[i], f)
-	}
-	if rest := d.section(); d.err == nil {
-		d.b = d.b[len(d.b)-rest:]
-	}
-	return spans
+	return types
 }
 
 func (d *scanner) some(s *Span, flags uint64) {

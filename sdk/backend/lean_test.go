@@ -31,11 +31,16 @@ func leanAgrees(t *testing.T, v *backend.Verifier, s *backend.Scanner, block []b
 	if err != nil {
 		t.Fatal(err)
 	}
-	var a, b backend.Aggregator
+	h, z, err := v.Scan(block)
+	if err != nil || h != want {
+		t.Fatalf("verify and scan: %+v, %v, want %+v", h, err, want)
+	}
+	var a, b, c backend.Aggregator
 	a.Add(x)
 	b.Add(y)
-	if !reflect.DeepEqual(a.Aggregate(), b.Aggregate()) {
-		t.Fatalf("aggregates differ:\n%+v\n%+v", a.Aggregate(), b.Aggregate())
+	c.Add(z)
+	if !reflect.DeepEqual(a.Aggregate(), b.Aggregate()) || !reflect.DeepEqual(a.Aggregate(), c.Aggregate()) {
+		t.Fatalf("aggregates differ:\n%+v\n%+v\n%+v", a.Aggregate(), b.Aggregate(), c.Aggregate())
 	}
 }
 
@@ -69,6 +74,9 @@ func TestLeanReadersAgree(t *testing.T) {
 			if (err == nil) != (verr == nil) {
 				t.Fatalf("byte %d ^ %#x: decode %v, verify %v", i, flip, err, verr)
 			}
+			if _, _, serr := v.Scan(seal(body)); (verr == nil) != (serr == nil) {
+				t.Fatalf("byte %d ^ %#x: verify %v, with scan %v", i, flip, verr, serr)
+			}
 			s.Scan(seal(body))
 		}
 	}
@@ -80,6 +88,18 @@ func BenchmarkVerify(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := v.Verify(block); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10, "ns/span")
+}
+
+func BenchmarkVerifyScan(b *testing.B) {
+	block := backend.EncodeTrace(nil, benchTrace())
+	var v backend.Verifier
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := v.Scan(block); err != nil {
 			b.Fatal(err)
 		}
 	}

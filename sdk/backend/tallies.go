@@ -21,61 +21,74 @@ type named struct {
 // nowhere else: how long a caller waited before giving up says nothing about the
 // graph.
 func (x *Tallies) Add(t *Trace, w float64) {
-	if t.Status == Cancelled {
-		x.Run.Cancelled += w
+	if !x.run(t.Status, t.End-t.Start, w) {
 		return
 	}
-	x.Run.Recorded++
-	x.Run.Durations.Add(t.End-t.Start, w)
-	if t.Status == Failed {
-		x.Run.Failures += w
-	}
-	chained := chain(t.Spans)
+	blame := x.path.of(t.Spans)
 	for i := range t.Spans {
 		s := &t.Spans[i]
 		if s.Seq < 0 {
 			continue // a model call; its step carries its tokens and cost
 		}
-		n := x.at(i, s.Node)
-		if s.Status == Cancelled {
-			n.Cancelled += w
-			continue
-		}
-		if chained {
-			from := s.Start
-			if i > 0 {
-				from = t.Spans[i-1].End
-			}
-			n.Blame += w * float64(max(s.End-from, 0))
-		}
-		n.Recorded++
-		n.Durations.Add(s.End-s.Start, w)
-		if s.Status == Failed {
-			n.Failures += w
-		}
-		if s.CacheHit {
-			n.CacheHits += w
-			x.Run.CacheHits += w
-		}
-		if s.Retries != 0 {
-			n.Retries += w * float64(s.Retries)
-			x.Run.Retries += w * float64(s.Retries)
-		}
-		if s.Tokens != 0 || s.Cost != 0 {
-			n.Tokens += w * float64(s.Tokens)
-			n.Cost += w * s.Cost
-			x.Run.Tokens += w * float64(s.Tokens)
-			x.Run.Cost += w * s.Cost
-		}
+		x.step(x.at(i, s.Node), &visit{status: s.Status, cacheHit: s.CacheHit, duration: s.End - s.Start, blame: blame[i],
+			retries: int64(s.Retries), tokens: s.Tokens, cost: s.Cost}, w)
 	}
-	if chained {
+}
+
+// run counts a run and reports whether its steps count too.
+func (x *Tallies) run(status Status, ns int64, w float64) bool {
+	if status == Cancelled {
+		x.Run.Cancelled += w
+		return false
+	}
+	x.Run.Recorded++
+	x.Run.Durations.Add(ns, w)
+	if status == Failed {
+		x.Run.Failures += w
+	}
+	return true
+}
+
+// visit is what is counted of one step.
+type visit struct {
+	status          Status
+	cacheHit        bool
+	duration, blame int64 // nanoseconds; blame is 0 beside the critical path
+	retries, tokens int64
+	cost            float64
+}
+
+// step counts one step of a node.
+func (x *Tallies) step(n *Tally, s *visit, w float64) {
+	if s.status == Cancelled {
+		n.Cancelled += w
 		return
 	}
-	x.path.walk(t.Spans, func(i int, ns int64) {
-		if s := &t.Spans[i]; s.Status != Cancelled {
-			x.at(i, s.Node).Blame += w * float64(ns)
-		}
-	})
+	n.plain(s.duration, s.blame, w)
+	if s.status == Failed {
+		n.Failures += w
+	}
+	if s.cacheHit {
+		n.CacheHits += w
+		x.Run.CacheHits += w
+	}
+	if s.retries != 0 {
+		n.Retries += w * float64(s.retries)
+		x.Run.Retries += w * float64(s.retries)
+	}
+	if s.tokens != 0 || s.cost != 0 {
+		n.Tokens += w * float64(s.tokens)
+		n.Cost += w * s.cost
+		x.Run.Tokens += w * float64(s.tokens)
+		x.Run.Cost += w * s.cost
+	}
+}
+
+// plain counts a step with nothing but its times.
+func (t *Tally) plain(duration, blame int64, w float64) {
+	t.Recorded++
+	t.Durations.Add(duration, w)
+	t.Blame += w * float64(blame)
 }
 
 // at is Node for the span at position i.
@@ -121,13 +134,33 @@ func (x *Tallies) Aggregate() *Aggregate {
 // criticalPath finds the chain of steps that determined when a run ended: from
 // the step that ended last back along Span.After, the step whose end enabled it.
 type criticalPath struct {
-	at []int32 // index of the span with a Seq, plus one
+	at    []int32 // index of the span with a Seq, plus one
+	blame []int64 // of each span
 }
 
-// walk calls f for each step on the path, last first, by its index, with the nanoseconds
-// between the end of its enabler (its own start when there is none) and its own
-// end; waiting for a worker is so blamed on the step that waited.
-func (c *criticalPath) walk(spans []Span, f func(i int, ns int64)) {
+// of returns for each span the nanoseconds between the end of its enabler (its own
+// start when there is none) and its own end, or 0 when it is not on the path;
+// waiting for a worker is so blamed on the step that waited. The slice is valid
+// until the next call.
+func (c *criticalPath) of(spans []Span) []int64 {
+	if cap(c.blame) < len(spans) {
+		c.blame = make([]int64, len(spans))
+	}
+	c.blame = c.blame[:len(spans)]
+	if chain(spans) {
+		from := spans[0].Start
+		for i := range spans {
+			c.blame[i] = max(spans[i].End-from, 0)
+			from = spans[i].End
+		}
+		return c.blame
+	}
+	clear(c.blame)
+	c.walk(spans)
+	return c.blame
+}
+
+func (c *criticalPath) walk(spans []Span) {
 	bound, last := 4*len(spans)+64, -1
 	c.at = grow(c.at, bound)
 	for i := range spans {
@@ -141,10 +174,7 @@ func (c *criticalPath) walk(spans []Span, f func(i int, ns int64)) {
 			last = i
 		}
 	}
-	if last < 0 {
-		return
-	}
-	for i := last; ; {
+	for i := last; i >= 0; {
 		s, from := &spans[i], spans[i].Start
 		next := -1
 		if s.After >= 0 && s.After < s.Seq && s.After < bound {
@@ -153,10 +183,7 @@ func (c *criticalPath) walk(spans []Span, f func(i int, ns int64)) {
 		if next >= 0 {
 			from = spans[next].End
 		}
-		f(i, max(s.End-from, 0))
-		if next < 0 {
-			return
-		}
+		c.blame[i] = max(s.End-from, 0)
 		i = next
 	}
 }
