@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sparkrsi/spark/sdk/fault"
 )
@@ -76,16 +77,32 @@ func (f Filter) Match() (*Match, error) {
 	if m.Of == OfTraces {
 		m.Of = ""
 	}
-	for _, check := range [...]func() error{m.fits, m.ids, m.outcome, m.times, m.durations, m.order, m.attributes} {
+	for _, check := range [...]func() error{m.texts, m.fits, m.ids, m.outcome, m.times, m.durations, m.order, m.attributes} {
 		if err := check(); err != nil {
 			return nil, err
 		}
 	}
-	if len(f.Like) > maxPattern {
-		return nil, fault.New(fault.Invalid, "like", "a pattern of %d bytes exceeds the limit of %d", len(f.Like), maxPattern)
-	}
 	m.words = m.spelled()
 	return m, nil
+}
+
+// texts refuses what would not travel to a plugin as it is.
+func (m *Match) texts() error {
+	for _, x := range [...]struct{ name, text string }{{"graph", m.Graph}, {"version", m.Version}, {"run_kind", m.RunKind}, {"name", m.Name},
+		{"like", m.Like}, {"type", m.Type}, {"node", m.Node}} {
+		if !utf8.ValidString(x.text) {
+			return fault.New(fault.Invalid, x.name, "%q is not UTF-8", x.text)
+		}
+	}
+	if len(m.Like) > maxPattern {
+		return fault.New(fault.Invalid, "like", "a pattern of %d bytes exceeds the limit of %d", len(m.Like), maxPattern)
+	}
+	for _, c := range m.Attrs {
+		if !utf8.ValidString(c.Key) || !utf8.ValidString(c.Value) {
+			return fault.New(fault.Invalid, "attrs", "%q is not UTF-8", c.String())
+		}
+	}
+	return nil
 }
 
 // fits refuses conditions that make no sense of what is asked for.

@@ -31,7 +31,10 @@ type BackendInfo struct {
 	Version string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	// The protocol version that was negotiated at the handshake.
 	Protocol uint32 `protobuf:"varint,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	// Of persistent, idempotent, queryable, retention.
+	// Of persistent, idempotent, queryable, retention, filters. A backend that
+	// declares filters knows every field of a query below; without it the host
+	// asks for no more than graph, version, run_kind, trace_id, status, node,
+	// from, to, min_millis, newest, limit and offset.
 	Capabilities  []string `protobuf:"bytes,4,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -257,9 +260,21 @@ func (x *Quarantined) GetReason() string {
 
 type QueryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// traces, spans, events, metrics, sketches, aggregate or stats.
+	// traces, sketches, aggregate or stats.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	// A JSON object with filters, order and paging; empty means everything.
+	// A JSON object; empty means everything. Its fields are those of Filter in
+	// sdk/backend, which says what each selects:
+	//
+	//	of: traces, spans, events or metrics: traces that hold one so selected
+	//	graph, version, run_kind, trace_id: of the run
+	//	name, like, type, kind, aggregation, status, node, span_id, parent_id
+	//	attrs: [{key, op, value}], op one of = < <= > >=
+	//	from, to: RFC 3339; min_millis, max_millis: numbers
+	//	sort: start, duration or cost, a leading - turns it; newest: true
+	//	limit, offset: numbers
+	//
+	// A field that the backend does not know must be refused with an "invalid"
+	// fault: an ignored condition would widen the answer.
 	QueryJson     []byte `protobuf:"bytes,2,opt,name=query_json,json=queryJson,proto3" json:"query_json,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

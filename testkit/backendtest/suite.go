@@ -38,6 +38,7 @@ func Run(t *testing.T, open Open) {
 		{"KeepsNoMemory", caps.Queryable, "queryable", keepsNoMemory},
 		{"Quarantine", true, "", quarantine},
 		{"Filters", caps.Queryable, "queryable", filters},
+		{"Queries", caps.Filters, "filters", queries},
 		{"Paging", caps.Queryable, "queryable", paging},
 		{"BadFilter", caps.Queryable, "queryable", badFilter},
 		{"Aggregate", caps.Queryable, "queryable", aggregate},
@@ -50,7 +51,7 @@ func Run(t *testing.T, open Open) {
 		{"Idempotent", caps.Idempotent && caps.Queryable, "idempotent", idempotent},
 		{"Prune", caps.Retention && caps.Queryable, "retention", prune},
 		{"Restart", caps.Persistent && caps.Queryable, "persistent", restart},
-		{"Refusals", !caps.Queryable || !caps.Retention, "lack of a power", refusals},
+		{"Refusals", !caps.Queryable || !caps.Retention || !caps.Filters, "lack of a power", refusals},
 	}
 	for _, p := range parts {
 		if !p.needs {
@@ -525,6 +526,13 @@ func refusals(t *testing.T, open Open) {
 	caps := backend.Describe(w).Capabilities
 	if _, err := backend.AsQuerier(w); !caps.Queryable && !fault.Is(err, fault.Denied) {
 		t.Errorf("query: %v, want a denied fault", err)
+	}
+	if caps.Queryable && !caps.Filters {
+		for _, err := range querier(t, w).Traces(t.Context(), backend.Filter{Sort: "start"}) {
+			if !fault.Is(err, fault.Denied) {
+				t.Errorf("a condition of later versions: %v, want a denied fault", err)
+			}
+		}
 	}
 	if _, err := backend.AsRetention(w); !caps.Retention && !fault.Is(err, fault.Denied) {
 		t.Errorf("prune: %v, want a denied fault", err)
