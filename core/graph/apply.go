@@ -161,6 +161,9 @@ func (n *Node) normalise() {
 	if n.State == StateIsolated {
 		n.State = ""
 	}
+	if n.Isolation == IsolationPooled {
+		n.Isolation = ""
+	}
 	if f := n.Foreach; f != nil {
 		if f.OnItemError == ItemFail {
 			f.OnItemError = ""
@@ -214,6 +217,9 @@ func (g *Graph) addNode(c Change) error {
 		return fault.New(fault.Invalid, c.Target, "%s: the node is called %q", c.Kind, n.Name).WithHint(nameHint)
 	case n.Grant != nil || len(n.Assets) > 0:
 		return fault.New(fault.Denied, c.Target, "%s: a new node can have neither grants nor assets", c.Kind).
+			WithHint("edit the document and apply it as a person")
+	case n.Validate == ValidateOff:
+		return fault.New(fault.Denied, c.Target, "%s: a new node cannot turn validation off", c.Kind).
 			WithHint("edit the document and apply it as a person")
 	}
 	g.Nodes = append(g.Nodes, n)

@@ -108,13 +108,21 @@ func (d *decoder) node(name string, n *yaml.Node, path string) *Node {
 		"circuit_breaker": func(n *yaml.Node, path string) { v.CircuitBreaker = d.breaker(n, path) },
 		"budget":          func(n *yaml.Node, path string) { v.Budget = d.nodeBudget(n, path) },
 		"idempotency_key": d.expression(&v.IdempotencyKey),
-		"foreach":         func(n *yaml.Node, path string) { v.Foreach = d.foreach(n, path) },
+		"validate":        word(d, &v.Validate, ValidateAlways, ValidateSample, ValidateOff),
+		"isolation": func(n *yaml.Node, path string) {
+			if n.Kind == yaml.ScalarNode && n.Value == "process" {
+				d.errorf(n, path, "use reset, which gives each call a fresh instance", "a process of its own for a node is not supported by this version")
+				return
+			}
+			word(d, &v.Isolation, IsolationPooled, IsolationReset)(n, path)
+		},
+		"foreach": func(n *yaml.Node, path string) { v.Foreach = d.foreach(n, path) },
 		"grant": func(n *yaml.Node, path string) {
 			v.Grant = &Grant{}
 			d.object(n, path, fields{"generate": d.boolean(&v.Grant.Generate), "clock": d.boolean(&v.Grant.Clock),
 				"random": d.boolean(&v.Grant.Random), "http": d.words(&v.Grant.HTTP)})
 		},
-	}, "isolation", "validate", "model", "implements")
+	}, "model", "implements")
 	if ok && lookup(n, "module") == nil && lookup(n, "native") == nil && lookup(n, "graph") == nil && lookup(n, "wait") == nil {
 		d.errorf(n, path, "add module: NAME@VERSION, graph: NAME@VERSION, native: FUNCTION or wait: {prompt: TEXT}", "says neither module nor graph nor native nor wait")
 	}

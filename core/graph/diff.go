@@ -24,7 +24,7 @@ const (
 	EdgeRemove       Kind = "edge_remove"
 	EdgeModify       Kind = "edge_modify"
 	GraphUpdate      Kind = "graph_update"      // Path version, summary, durable, state, start, output, nodes or edges (their order)
-	NodeGrantUpdate  Kind = "node_grant_update" // Path grant or assets
+	NodeGrantUpdate  Kind = "node_grant_update" // Path grant, assets, isolation or validate
 	GraphGrantUpdate Kind = "graph_grant_update"
 )
 
@@ -130,7 +130,7 @@ var (
 	moduleFields = []string{"module", "native", "graph", "wait"}
 	policyFields = []string{"timeout", "retry", "join", "route", "max_visits", "input", "foreach", "state",
 		"cache", "rate_limit", "circuit_breaker", "budget", "idempotency_key"}
-	grantFields = []string{"grant", "assets"}
+	grantFields = []string{"grant", "assets", "isolation", "validate"}
 )
 
 func (d *differ) node(a, b *Node) {

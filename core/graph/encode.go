@@ -54,7 +54,7 @@ func Encode(g *Graph) []byte {
 
 func encodeNode(n *Node) *yaml.Node {
 	return ordered(fieldsOf(n), "module", "native", "graph", "wait", "state", "config", "assets", "timeout", "retry", "join", "route", "max_visits",
-		"foreach", "input", "grant", "cache", "rate_limit", "circuit_breaker", "budget", "idempotency_key")
+		"foreach", "input", "grant", "cache", "rate_limit", "circuit_breaker", "budget", "idempotency_key", "validate", "isolation")
 }
 
 // ordered makes a mapping of the fields that are set.

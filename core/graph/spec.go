@@ -77,7 +77,31 @@ type Node struct {
 	CircuitBreaker *CircuitBreaker `json:"circuit_breaker,omitempty"`
 	Budget         *NodeBudget     `json:"budget,omitempty"`
 	IdempotencyKey string          `json:"idempotency_key,omitempty"` // CEL, over what Input sees
+
+	Validate  Validation `json:"validate,omitempty"`  // how often inputs and outputs are held against the module's schemas
+	Isolation Isolation  `json:"isolation,omitempty"` // what calls of the node share; the host may demand more
 }
+
+// Validation says how often inputs and outputs of a node are held against the
+// schemas of its module. A value that does not fit fails the step with invalid.
+type Validation string
+
+// The choices of Validation. The zero value is ValidateAlways for modules that are
+// not trusted, else ValidateSample.
+const (
+	ValidateAlways Validation = "always" // every step
+	ValidateSample Validation = "sample" // 1 % of the steps, those that take the run's input, and all outside of production
+	ValidateOff    Validation = "off"    // never
+)
+
+// Isolation says what calls of a node share.
+type Isolation string
+
+// The choices of Isolation. The zero value is IsolationPooled.
+const (
+	IsolationPooled Isolation = "pooled" // an instance serves one call after the other
+	IsolationReset  Isolation = "reset"  // a fresh instance a call
+)
 
 // StateScope says which state a nested graph reads and writes.
 type StateScope string

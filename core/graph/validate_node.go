@@ -31,6 +31,15 @@ func (v *validator) node(n *Node) {
 	if n.Wait != nil {
 		v.wait(n, path)
 	}
+	if n.Native != "" && (n.Validate != "" || n.Isolation != "") {
+		v.errorf(path, "remove validate and isolation", "a Go function has neither schemas nor instances")
+	}
+	if c := n.Validate; c != "" && c != ValidateAlways && c != ValidateSample && c != ValidateOff {
+		v.errorf(path+".validate", "one of always, sample, off", "%q is not one of the choices", c)
+	}
+	if c := n.Isolation; c != "" && c != IsolationPooled && c != IsolationReset {
+		v.errorf(path+".isolation", "one of pooled, reset", "%q is not one of the choices", c)
+	}
 	for i, name := range n.Assets {
 		if _, ok := v.g.Assets[name]; !ok {
 			v.errorf(index(path+".assets", i), "declare it under assets: NAME: FILE", "asset %q is not declared", name)
@@ -102,6 +111,8 @@ func (v *validator) graph(n *Node, path string) {
 	v.notOnGraphs(path+".cache", ref.Type, n.Cache != nil)
 	v.notOnGraphs(path+".circuit_breaker", ref.Type, n.CircuitBreaker != nil)
 	v.notOnGraphs(path+".idempotency_key", ref.Type, n.IdempotencyKey != "")
+	v.notOnGraphs(path+".validate", ref.Type, n.Validate != "")
+	v.notOnGraphs(path+".isolation", ref.Type, n.Isolation != "")
 	if n.State != "" && n.State != StateIsolated && n.State != StateShared {
 		v.errorf(path+".state", "one of isolated, shared", "%q is not one of the choices", n.State)
 	}

@@ -146,7 +146,8 @@ func (v *validator) wait(n *Node, path string) {
 		set bool
 	}{{"config", len(n.Config) > 0}, {"assets", len(n.Assets) > 0}, {"grant", n.Grant != nil}, {"retry", n.Retry != nil},
 		{"cache", n.Cache != nil}, {"rate_limit", n.RateLimit != nil}, {"circuit_breaker", n.CircuitBreaker != nil},
-		{"budget", n.Budget != nil}, {"idempotency_key", n.IdempotencyKey != ""}} {
+		{"budget", n.Budget != nil}, {"idempotency_key", n.IdempotencyKey != ""}, {"validate", n.Validate != ""},
+		{"isolation", n.Isolation != ""}} {
 		if k.set {
 			v.errorf(path+"."+k.key, "remove the key", "a node that waits for a person cannot have this key")
 		}

@@ -53,6 +53,9 @@ func (m *Module) Manifest() *abi.Manifest { return m.manifest }
 // Digest returns the sha256 of the module as it was given, in hex.
 func (m *Module) Digest() string { return m.digest }
 
+// Trusted reports whether the operator built the module.
+func (m *Module) Trusted() bool { return m.trusted }
+
 // Admit checks a module, inserts fuel and compiles it. The same bytes give the
 // same Module; each Admit wants one Release. A module is trusted when the
 // operator built it: its bounds on size and shape are wider and its output is

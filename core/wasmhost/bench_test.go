@@ -259,3 +259,22 @@ func BenchmarkCollectorBesideGuest(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkIsolation is one call with 1 KB in and out, of the stock module and of
+// a small one.
+func BenchmarkIsolation(b *testing.B) {
+	for _, reset := range []bool{false, true} {
+		h := openHost(b, Config{Reset: reset})
+		in := step(`{"pad":"` + strings.Repeat("x", 1000) + `"}`)
+		for name, n := range map[string]*Node{"stock": newNode(b, h, admit(b, h, builtModule(b, "stock"), true), NodeSpec{Type: "echo"}),
+			"hand": handNode(b, h, newGuest(nil, nil), 0)} {
+			b.Run(fmt.Sprintf("%s/reset=%v", name, reset), func(b *testing.B) {
+				for b.Loop() {
+					if _, err := n.RunNode(context.Background(), in); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}

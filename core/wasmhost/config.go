@@ -35,6 +35,7 @@ type Config struct {
 	MaxEventsPerSpan int           // events, and likewise metrics, attributes and log lines, that one call may record; default 100
 	StartTimeout     time.Duration // time for a new instance and for the first configuration of a node, default 30s
 	HTTPTimeout      time.Duration // time for one HTTP request of a node, default 30s
+	Reset            bool          // every call has a fresh instance, whatever its node says; it pays for starting and configuring one
 	Generator        Generator     // nil refuses nodes that want to generate
 
 	// Credentials are headers, by name, that the host adds to the HTTP requests of

@@ -57,7 +57,7 @@ type Stats struct {
 	Instances      int64 // live
 	Started        int64 // instances ever started
 	Configurations int64 // calls of spark_configure
-	Discarded      int64 // instances ended after a trap, a stop or a refused growth
+	Discarded      int64 // instances ended after a trap, a stop or a refused growth, or after the one call they were for
 	Compiles       int64 // modules compiled from WASM
 	CacheHits      int64 // modules taken from the disk cache
 	Calls          int64 // calls of spark_process and spark_resume

@@ -34,6 +34,7 @@ type instance struct {
 	room    int
 	outputs int  // outputs since the start, for sampled checks
 	broken  bool // must not be used again
+	ran     bool // it saw a document of a step
 
 	call call
 	base context.Context // values for wazero while the instance is started
@@ -151,6 +152,7 @@ func (in *instance) run(ctx context.Context, until deadline, s *run.Step) ([]byt
 // that the guest awaits.
 func (in *instance) document(export api.Function, doing string, doc []byte) ([]byte, *effect, error) {
 	in.pool.module.host.stats.calls.Add(1)
+	in.ran = true
 	select {
 	case <-in.call.done:
 		return nil, nil, in.expired()

@@ -34,6 +34,7 @@ type NodeSpec struct {
 	Assets  map[string]Asset // by the name under which the node asks for them
 	Grant   Grant
 	Timeout time.Duration // of one call, waiting and configuring included; 0 for none
+	Reset   bool          // a fresh instance for each call, as with Config.Reset
 }
 
 // Node is a configured node type. Safe for concurrent use.
@@ -77,7 +78,7 @@ func (h *Host) Node(ctx context.Context, m *Module, spec NodeSpec) (*Node, error
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, "config", err, "not JSON")
 	}
-	p, err := m.pool(grant, reach, assets, memory)
+	p, err := m.pool(grant, reach, assets, memory, spec.Reset || h.cfg.Reset)
 	if err != nil {
 		return nil, err
 	}
@@ -134,8 +135,8 @@ func (h *Host) granted(t *abi.NodeType, spec *NodeSpec) (g Grant, a *access, ass
 }
 
 // pool returns the pool for nodes with the same rights, made when there is none.
-func (m *Module) pool(g Grant, a *access, assets map[string]Asset, memory int) (*pool, error) {
-	key := strconv.FormatBool(g.Clock) + strconv.FormatBool(g.Random) + strconv.FormatBool(g.Generate) +
+func (m *Module) pool(g Grant, a *access, assets map[string]Asset, memory int, reset bool) (*pool, error) {
+	key := strconv.FormatBool(reset) + strconv.FormatBool(g.Clock) + strconv.FormatBool(g.Random) + strconv.FormatBool(g.Generate) +
 		strconv.Itoa(memory) + "\x00" + a.key() + "\x00" + assetKey(assets)
 	p, err := m.join(key, nil)
 	if p != nil || err != nil {
@@ -145,7 +146,7 @@ func (m *Module) pool(g Grant, a *access, assets map[string]Asset, memory int) (
 	if err != nil {
 		return nil, err
 	}
-	fresh := &pool{module: m, key: key, grant: g, access: a, assets: open, memory: memory << 20, drained: make(chan struct{})}
+	fresh := &pool{module: m, key: key, grant: g, access: a, assets: open, memory: memory << 20, reset: reset, drained: make(chan struct{})}
 	p, err = m.join(key, fresh)
 	if p != fresh {
 		closeAssets(open)

@@ -25,8 +25,9 @@ type pool struct {
 	grant  Grant
 	access *access // nil without the http capability
 	assets map[string]*asset
-	memory int // bytes an instance may have
-	refs   int // nodes, guarded by host.mu
+	memory int  // bytes an instance may have
+	reset  bool // an instance serves one call
+	refs   int  // nodes, guarded by host.mu
 
 	drained chan struct{} // closed when the pool is closed and its last instance ended
 
@@ -111,7 +112,7 @@ func (p *pool) pick(doc string) (in *instance, start bool) {
 			return p.remove(i), false
 		}
 	}
-	dear := p.rent >= p.price
+	dear := p.rent >= p.price || p.reset // whose idle ones have not run yet
 	if len(p.idle) > 0 {
 		if dear && p.mayAdd() {
 			return nil, p.buying()
@@ -240,9 +241,9 @@ func (p *pool) paid(d time.Duration) {
 }
 
 // put gives an instance back: to the first in the queue, or to the idle ones.
-// A broken instance is ended.
+// A broken instance is ended, and so is one that ran when each call has its own.
 func (p *pool) put(in *instance) {
-	if in.broken {
+	if in.broken || p.reset && in.ran {
 		p.module.host.stats.discarded.Add(1)
 		in.close()
 		p.lost()

@@ -282,3 +282,58 @@ func TestCloseWhileRunning(t *testing.T) {
 		t.Errorf("admitted by a closed host: %v", err)
 	}
 }
+
+// countingGuest answers with how often its instance was called, from 1 to 9.
+func countingGuest() *asm {
+	count := cat([]byte{opGlobalGet, 0}, c32(1), []byte{opI32Add, opGlobalSet, 0},
+		c32(512), []byte{opGlobalGet, 0}, c32('0'), []byte{opI32Add, 0x3a /* i32.store8 */, 0, 0}, c64(512<<32|1))
+	a := newGuest(count, nil)
+	a.globals = [][]byte{cat([]byte{typeI32, 1}, c32(0), []byte{opEnd})}
+	return a
+}
+
+// TestReset: no call sees what an earlier one left in the guest.
+func TestReset(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		floor, own bool
+		want       string
+	}{{"pooled", false, false, "123"}, {"the node asks", false, true, "111"}, {"the host demands", true, false, "111"}} {
+		t.Run(c.name, func(t *testing.T) {
+			h := openHost(t, Config{Reset: c.floor})
+			n := newNode(t, h, admit(t, h, countingGuest().module(t), true), NodeSpec{Type: "hand", Reset: c.own})
+			got := ""
+			for range 3 {
+				out, err := n.RunNode(t.Context(), step(`{}`))
+				if err != nil {
+					t.Fatal(err)
+				}
+				got += string(out)
+			}
+			if got != c.want {
+				t.Errorf("calls counted %s, want %s", got, c.want)
+			}
+			if s := h.Stats(); c.want == "111" && (s.Started != 3 || s.Instances != 0) {
+				t.Errorf("%d instances started, %d left", s.Started, s.Instances)
+			}
+		})
+	}
+}
+
+// TestResetTogether: calls at once are bounded as in other pools.
+func TestResetTogether(t *testing.T) {
+	h := openHost(t, Config{Instances: 3})
+	n := newNode(t, h, admit(t, h, countingGuest().module(t), true), NodeSpec{Type: "hand", Reset: true})
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if out, err := n.RunNode(t.Context(), step(`{}`)); err != nil || string(out) != "1" {
+				t.Errorf("%s, %v", out, err)
+			}
+			if live := h.Stats().Instances; live > 3 {
+				t.Errorf("%d instances", live)
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -54,7 +54,7 @@ var _ vectors.Instance = (*bare)(nil)
 
 func newBare(t testing.TB, m *Module, spec NodeSpec, state run.State) *bare {
 	t.Helper()
-	p, err := m.pool(spec.Grant, nil, spec.Assets, m.host.cfg.MemoryMiB)
+	p, err := m.pool(spec.Grant, nil, spec.Assets, m.host.cfg.MemoryMiB, false)
 	if err != nil {
 		t.Fatal(err)
 	}
