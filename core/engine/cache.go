@@ -104,13 +104,22 @@ func (c *MemoryCache) Get(_ context.Context, k Key) ([]byte, bool) {
 // Put stores an output and makes room for it. An output of more than an eighth of
 // the cache is not stored.
 func (c *MemoryCache) Put(_ context.Context, k Key, output []byte, ttl time.Duration) {
+	c.put(k, output, expiry(ttl))
+}
+
+// expiry returns when an output that is stored now with a time to live expires.
+func expiry(ttl time.Duration) (at time.Time) {
+	if ttl > 0 {
+		at = time.Now().Add(ttl)
+	}
+	return at
+}
+
+func (c *MemoryCache) put(k Key, output []byte, expires time.Time) {
 	if int64(len(output))+entryCost > c.most/8 {
 		return
 	}
-	e := &entry{key: k, output: output}
-	if ttl > 0 {
-		e.expires = time.Now().Add(ttl)
-	}
+	e := &entry{key: k, output: output, expires: expires}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if old, ok := c.entries[k]; ok {
@@ -144,6 +153,43 @@ func (e *entry) unlink() { e.prev.next, e.next.prev = e.next, e.prev }
 func (e *entry) link(head *entry) {
 	e.prev, e.next = head.prev, head
 	e.prev.next, e.next.prev = e, e
+}
+
+// Disk keeps outputs behind a MemoryCache, longer and more of them. It must be safe
+// for concurrent use.
+type Disk interface {
+	// Load returns an output that did not expire, and when it will, zero for never;
+	// or false. The bytes are the caller's.
+	Load(ctx context.Context, key [32]byte) (output []byte, expires time.Time, ok bool)
+	// Save stores an output until expires, zero for as long as there is room. It does
+	// not wait for the disk, may keep the bytes and may drop them.
+	Save(key [32]byte, output []byte, expires time.Time)
+}
+
+// NewTieredCache returns a cache that answers from memory, else from disk. A hit in
+// memory never looks at the disk; what comes from there is kept in memory.
+func NewTieredCache(memory *MemoryCache, disk Disk) Cache { return &tiered{memory, disk} }
+
+type tiered struct {
+	memory *MemoryCache
+	disk   Disk
+}
+
+func (c *tiered) Get(ctx context.Context, k Key) ([]byte, bool) {
+	if out, ok := c.memory.Get(ctx, k); ok {
+		return out, true
+	}
+	out, expires, ok := c.disk.Load(ctx, k)
+	if ok {
+		c.memory.put(k, out, expires)
+	}
+	return out, ok
+}
+
+func (c *tiered) Put(_ context.Context, k Key, output []byte, ttl time.Duration) {
+	expires := expiry(ttl)
+	c.memory.put(k, output, expires)
+	c.disk.Save(k, output, expires)
 }
 
 // cached answers t from the cache and reports whether it could.

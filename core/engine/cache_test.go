@@ -149,3 +149,57 @@ func BenchmarkCacheHit(b *testing.B) {
 		}
 	})
 }
+
+// mapDisk is a Disk that counts how often it is asked.
+type mapDisk struct {
+	outputs map[[32]byte][]byte
+	expires map[[32]byte]time.Time
+	loads   int
+}
+
+func (d *mapDisk) Load(_ context.Context, k [32]byte) ([]byte, time.Time, bool) {
+	d.loads++
+	out, ok := d.outputs[k]
+	return out, d.expires[k], ok && (d.expires[k].IsZero() || time.Now().Before(d.expires[k]))
+}
+
+func (d *mapDisk) Save(k [32]byte, out []byte, at time.Time) { d.outputs[k], d.expires[k] = out, at }
+
+func TestTieredCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &mapDisk{outputs: map[[32]byte][]byte{}, expires: map[[32]byte]time.Time{}}
+		c := NewTieredCache(NewMemoryCache(1<<20), disk)
+		c.Put(t.Context(), key(1), []byte("one"), time.Minute)
+		c.Put(t.Context(), key(2), []byte("two"), 0)
+		if v, ok := c.Get(t.Context(), key(1)); !ok || string(v) != "one" || disk.loads != 0 {
+			t.Errorf("%s, %v after %d looks at the disk", v, ok, disk.loads)
+		}
+		c = NewTieredCache(NewMemoryCache(1<<20), disk) // after a restart
+		time.Sleep(59 * time.Second)
+		for range 2 {
+			if v, ok := c.Get(t.Context(), key(1)); !ok || string(v) != "one" || disk.loads != 1 {
+				t.Errorf("%s, %v after %d looks at the disk", v, ok, disk.loads)
+			}
+		}
+		time.Sleep(time.Second) // the time to live is not begun anew in memory
+		if v, ok := c.Get(t.Context(), key(1)); ok {
+			t.Errorf("expired, and gives %s", v)
+		}
+		if v, ok := c.Get(t.Context(), key(2)); !ok || string(v) != "two" {
+			t.Errorf("%s, %v", v, ok)
+		}
+		if _, ok := c.Get(t.Context(), key(3)); ok {
+			t.Error("gives what nobody stored")
+		}
+	})
+}
+
+func BenchmarkTieredHit(b *testing.B) {
+	c := NewTieredCache(NewMemoryCache(1<<20), &mapDisk{outputs: map[[32]byte][]byte{}, expires: map[[32]byte]time.Time{}})
+	c.Put(context.Background(), key(1), make([]byte, 1000), time.Minute)
+	for b.Loop() {
+		if _, ok := c.Get(context.Background(), key(1)); !ok {
+			b.Fatal("miss")
+		}
+	}
+}
