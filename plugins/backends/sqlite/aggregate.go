@@ -2,158 +2,217 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
+	"math"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 
 	sq "zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/sparkrsi/spark/sdk/backend"
 	"github.com/sparkrsi/spark/sdk/fault"
 )
 
-// splitAbove is how many traces a file must hold for an aggregate to be made by
-// several readers, in parts that are splitEach times as many.
-const (
-	splitAbove = 2000
-	splitEach  = 4
-	looksEach  = 8 // traces looked at for each part
-)
-
-// Aggregate sums the selected traces up, on all cores when there are many.
+// Aggregate sums the selected traces up: from the ledgers where they hold all that
+// is asked for, on all cores, else from the traces.
 func (b *Backend) Aggregate(ctx context.Context, f backend.Filter) (*backend.Aggregate, error) {
 	m, err := f.Match()
 	if err != nil {
 		return nil, err
 	}
-	if !inColumns(m) || m.ID != (backend.ID{}) || m.Limit > 0 || m.Offset > 0 {
+	if !m.InLedger() {
 		var a backend.Aggregator
 		if err := b.scan(ctx, m, (*backend.Reader).Scan, func(t *backend.Trace) bool { a.Add(t); return true }); err != nil {
 			return nil, err
 		}
 		return a.Aggregate(), nil
 	}
-	workers := min(readers, runtime.GOMAXPROCS(0))
-	cuts, err := b.cut(ctx, m, workers*splitEach)
+	sum := newSum(m)
+	err = b.reader(ctx, "query", func(c *sq.Conn) (err error) {
+		end := sqlitex.Transaction(c) // both tables as of one moment
+		defer end(&err)
+		seam, err := number(c, "SELECT seam FROM totals")
+		if err != nil {
+			return err
+		}
+		if err := sum.ledgers(c); err != nil || seam == 0 {
+			return err
+		}
+		return sum.traces(c, seam)
+	})
+	a, failed := sum.end()
 	if err != nil {
 		return nil, err
 	}
-	parts := make([]backend.Aggregator, len(cuts.at)+1)
-	errs := make([]error, len(parts))
-	var next atomic.Int64
-	var done sync.WaitGroup
-	for range min(workers, len(parts)) {
-		done.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(parts); i = int(next.Add(1)) - 1 {
-				errs[i] = b.part(ctx, m, cuts, i, &parts[i])
-			}
-		})
+	if failed != nil {
+		return nil, fault.Wrap("", b.path, failed, "read a trace")
 	}
-	done.Wait()
-	for i := range parts {
-		if errs[i] != nil {
-			return nil, errs[i]
+	return a, nil
+}
+
+// sum adds up on all cores what one connection reads.
+type sum struct {
+	m       *backend.Match
+	parts   []part
+	next    int
+	failed  atomic.Bool
+	running sync.WaitGroup
+}
+
+// part is the share of one core. Every part gets its records in turn, so the same
+// file gives the same answer, to the last digit on machines alike.
+type part struct {
+	a    backend.Aggregator
+	r    *backend.Reader
+	in   chan *records
+	free chan *records
+	err  error
+}
+
+// records are read together.
+type records struct {
+	data   []byte
+	ends   []int
+	ledger bool // one ledger, else blocks
+	since  int64
+}
+
+const (
+	recordsAhead = 2        // read for a part while it adds up
+	recordsLen   = 64 << 10 // bytes of blocks in one go
+)
+
+func newSum(m *backend.Match) *sum {
+	s := &sum{m: m, parts: make([]part, min(readers, runtime.GOMAXPROCS(0)))}
+	for i := range s.parts {
+		p := &s.parts[i]
+		p.r = m.Reader()
+		p.in, p.free = make(chan *records, recordsAhead), make(chan *records, recordsAhead)
+		for range recordsAhead {
+			p.free <- &records{}
+		}
+		s.running.Go(func() { s.add(p) })
+	}
+	return s
+}
+
+// add counts what p is given. After an error it only takes.
+func (s *sum) add(p *part) {
+	for r := range p.in {
+		from := 0
+		for _, end := range r.ends {
+			if p.err != nil {
+				break
+			}
+			if r.ledger {
+				p.err = p.a.AddLedger(r.data[from:end], s.m, r.since)
+			} else if t, err := p.r.Scan(r.data[from:end]); err != nil {
+				p.err = err
+			} else if t != nil {
+				p.a.Add(t)
+			}
+			from = end
+		}
+		if p.err != nil {
+			s.failed.Store(true)
+		}
+		p.free <- r
+	}
+}
+
+// end returns the sum of all that was read, or the error of a record.
+func (s *sum) end() (*backend.Aggregate, error) {
+	for i := range s.parts {
+		close(s.parts[i].in)
+	}
+	s.running.Wait()
+	for i := range s.parts {
+		if err := s.parts[i].err; err != nil {
+			return nil, err
 		}
 		if i > 0 {
-			parts[0].Merge(&parts[i])
+			s.parts[0].a.Merge(&s.parts[i].a)
 		}
 	}
-	return parts[0].Aggregate(), nil
+	return s.parts[0].a.Aggregate(), nil
 }
 
-// cuts split the traces into parts by the values of a column.
-type cuts struct {
-	column string // start, or id
-	index  string // how the parts are read
-	at     []int64
+// blank returns memory for records, once the part whose turn it is has some.
+func (s *sum) blank() *records {
+	r := <-s.parts[s.next].free
+	r.data, r.ends = r.data[:0], r.ends[:0]
+	return r
 }
 
-// cut splits all traces into n parts of about one size by looking at traces at
-// equal distances in the order of arrival; there are none when there are few.
-// When most of those that it looks at are selected the parts are read as they lie
-// in the file, else through an index.
-func (b *Backend) cut(ctx context.Context, m *backend.Match, n int) (c cuts, err error) {
-	err = b.reader(ctx, "query", func(conn *sq.Conn) error {
-		first, err := number(conn, "SELECT min(id) FROM traces")
-		if err != nil {
-			return err
-		}
-		last, err := number(conn, "SELECT max(id) FROM traces")
-		if err != nil || last-first < splitAbove {
-			return err
-		}
-		s := conn.Prep("SELECT start, graph, version FROM traces WHERE id >= ? ORDER BY id LIMIT 1")
-		defer s.Reset()
-		var ids, starts []int64
-		hits, looks := 0, n*looksEach
-		for i := 1; i < looks; i++ {
-			id := first + (last-first)/int64(looks)*int64(i)
-			s.BindInt64(1, id)
-			if ok, err := s.Step(); err != nil || !ok {
-				return err
-			}
-			start := s.ColumnInt64(0)
-			if (m.Graph == "" || s.ColumnText(1) == m.Graph) && (m.Version == "" || s.ColumnText(2) == m.Version) &&
-				start >= m.Run.First && start <= m.Run.Last {
-				hits++
-			}
-			if i%looksEach == 0 {
-				ids, starts = append(ids, id), append(starts, start)
-			}
-			if err := s.Reset(); err != nil {
-				return err
-			}
-		}
-		c = cuts{column: "id", index: "NOT INDEXED", at: ids}
-		if hits*2 < looks {
-			slices.Sort(starts)
-			c = cuts{column: "start", index: "INDEXED BY traces_by_start", at: slices.Compact(starts)}
-			if m.Graph != "" && m.Version != "" {
-				c.index = "INDEXED BY traces_by_version"
-			}
-		}
-		return nil
-	})
-	return c, err
+// give hands over what blank returned.
+func (s *sum) give(r *records) {
+	s.parts[s.next].in <- r
+	s.next = (s.next + 1) % len(s.parts)
 }
 
-// part sums up the selected traces between the cuts i-1 and i.
-func (b *Backend) part(ctx context.Context, m *backend.Match, c cuts, i int, a *backend.Aggregator) error {
-	cond := conditions(m)
-	if i > 0 {
-		cond.and(true, c.column+" >= ?", c.at[i-1])
+// appendColumn appends the bytes of a column.
+func (r *records) appendColumn(stmt *sq.Stmt, i int) {
+	from, n := len(r.data), stmt.ColumnLen(i)
+	if cap(r.data) < from+n {
+		r.data = append(make([]byte, 0, 2*(from+n)), r.data...)
 	}
-	if i < len(c.at) {
-		cond.and(true, c.column+" < ?", c.at[i])
+	r.data = r.data[:from+n]
+	stmt.ColumnBytes(i, r.data[from:])
+	r.ends = append(r.ends, len(r.data))
+}
+
+// ledgers reads those that can hold selected runs.
+func (s *sum) ledgers(c *sq.Conn) error {
+	m, cond := s.m, &condition{}
+	cond.and(m.Graph != "", "graph = ?", m.Graph)
+	cond.and(m.Version != "", "version = ?", m.Version)
+	cond.and(m.Run.First > 0, "last >= ?", m.Run.First)
+	cond.and(m.Run.Ended > 0, "last >= ?", m.Run.Ended)
+	cond.and(m.Run.Last < math.MaxInt64, "first <= ?", m.Run.Last)
+	stmt, err := c.Prepare("SELECT data, since FROM ledgers" + cond.String())
+	if err != nil {
+		return err
 	}
-	query := fmt.Sprintf("SELECT block FROM traces %s%s", c.index, cond)
-	if len(c.at) == 0 {
-		query = "SELECT block FROM traces" + cond.String()
-	}
-	var d backend.Scanner
-	var buf []byte
-	return b.reader(ctx, "query", func(conn *sq.Conn) error {
-		s, err := conn.Prepare(query)
-		if err != nil {
+	defer stmt.Reset()
+	cond.bind(stmt)
+	for !s.failed.Load() {
+		ok, err := stmt.Step()
+		if err != nil || !ok {
 			return err
 		}
-		defer s.Reset()
-		cond.bind(s)
-		for {
-			ok, err := s.Step()
-			if err != nil || !ok {
-				return err
-			}
-			if n := s.ColumnLen(0); n > len(buf) {
-				buf = make([]byte, 2*n)
-			}
-			t, err := d.Scan(buf[:s.ColumnBytes(0, buf)])
-			if err != nil {
-				return fault.Wrap("", b.path, err, "read a trace")
-			}
-			a.Add(t)
+		r := s.blank()
+		r.ledger, r.since = true, stmt.ColumnInt64(1)
+		r.appendColumn(stmt, 0)
+		s.give(r)
+	}
+	return nil
+}
+
+// traces reads the selected ones up to the seam.
+func (s *sum) traces(c *sq.Conn, seam int64) error {
+	cond := conditions(s.m)
+	cond.and(true, "id <= ?", seam)
+	stmt, err := c.Prepare("SELECT block FROM traces" + cond.String())
+	if err != nil {
+		return err
+	}
+	defer stmt.Reset()
+	cond.bind(stmt)
+	r := s.blank()
+	defer func() { s.give(r) }()
+	r.ledger = false
+	for !s.failed.Load() {
+		ok, err := stmt.Step()
+		if err != nil || !ok {
+			return err
 		}
-	})
+		r.appendColumn(stmt, 0)
+		if len(r.data) >= recordsLen {
+			s.give(r)
+			r = s.blank()
+			r.ledger = false
+		}
+	}
+	return nil
 }

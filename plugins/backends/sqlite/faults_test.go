@@ -23,8 +23,17 @@ import (
 )
 
 // TestMain lets the test binary play the other owner of a file: it opens the file
-// named by its argument and says what came of it.
+// named by its argument and says what came of it, or migrates it and says so after
+// each step.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "migrate" {
+		b, err := open(os.Args[2])
+		for steps := 1; err == nil; steps++ {
+			_, err = b.enterSome(context.Background())
+			fmt.Println(steps)
+		}
+		os.Exit(1)
+	}
 	if len(os.Args) == 3 && os.Args[1] == "own" {
 		_, err := open(os.Args[2])
 		fmt.Printf("%s %v", fault.KindOf(err), err)
@@ -98,7 +107,7 @@ func TestAnotherProcessOwnsTheFile(t *testing.T) {
 
 func TestNewerSchema(t *testing.T) {
 	path := filled(t)
-	edit(t, path, "PRAGMA user_version = 3")
+	edit(t, path, "PRAGMA user_version = 4")
 	wantFault(t, path, fault.Newer)
 }
 
@@ -157,8 +166,8 @@ func TestBadConfig(t *testing.T) {
 	}
 }
 
-// A stored block that does not verify is an error that names the file, never a
-// shorter answer.
+// A stored block or ledger that does not verify is an error that names the file,
+// never a shorter answer.
 func TestDamagedBlockIsReported(t *testing.T) {
 	path := filled(t)
 	edit(t, path, "UPDATE traces SET block = x'01020304050607' WHERE id = 250")
@@ -174,8 +183,22 @@ func TestDamagedBlockIsReported(t *testing.T) {
 	if !fault.Is(err, fault.Corrupt) || !strings.Contains(err.Error(), path) || n != 250 {
 		t.Errorf("%d answers, then %v", n, err)
 	}
-	if _, err := b.Aggregate(t.Context(), backend.Filter{}); !fault.Is(err, fault.Corrupt) {
-		t.Errorf("aggregate: %v", err)
+	if _, err := b.Aggregate(t.Context(), backend.Filter{Node: "n0"}); !fault.Is(err, fault.Corrupt) {
+		t.Errorf("aggregate of a node: %v", err)
+	}
+	if _, err := b.Aggregate(t.Context(), backend.Filter{}); err != nil {
+		t.Errorf("aggregate of ledgers: %v", err)
+	}
+	if err := b.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, path, "UPDATE ledgers SET data = x'01020304050607' WHERE id = 2")
+	if b, err = open(path); err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close(context.Background())
+	if _, err := b.Aggregate(t.Context(), backend.Filter{}); !fault.Is(err, fault.Corrupt) || !strings.Contains(err.Error(), path) {
+		t.Errorf("aggregate of a damaged ledger: %v", err)
 	}
 }
 

@@ -17,14 +17,16 @@ import (
 
 const (
 	applicationID = 0x53504b54 // "SPKT"
-	schemaVersion = 2          // 1 was never released
+	schemaVersion = 3          // 2 had no ledgers, 1 was never released
 	pageSize      = 8192
 	checkTime     = 5 * time.Second
 	sentinel      = "spark telemetry\n" // content of the lock file once the schema exists
 )
 
 // The block holds everything; the columns beside it are what queries select and
-// count by. A run id is stored only when it is not the trace id.
+// count by. A run id is stored only when it is not the trace id. Of the runs of a
+// ledger those that ended before since were pruned; the traces up to totals.seam are
+// in no ledger.
 const schema = `
 CREATE TABLE traces (
 	id INTEGER PRIMARY KEY,
@@ -46,9 +48,27 @@ CREATE TABLE sketches (
 CREATE TABLE batches (id BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE totals (
 	one INTEGER PRIMARY KEY CHECK (one = 1),
-	traces INTEGER NOT NULL, spans INTEGER NOT NULL, events INTEGER NOT NULL, metrics INTEGER NOT NULL, unattributed INTEGER NOT NULL
+	traces INTEGER NOT NULL, spans INTEGER NOT NULL, events INTEGER NOT NULL, metrics INTEGER NOT NULL, unattributed INTEGER NOT NULL,
+	seam INTEGER NOT NULL DEFAULT 0
 );
-INSERT INTO totals VALUES (1, 0, 0, 0, 0, 0);
+INSERT INTO totals VALUES (1, 0, 0, 0, 0, 0, 0);
+` + ledgerTable
+
+const ledgerTable = `
+CREATE TABLE ledgers (
+	id INTEGER PRIMARY KEY,
+	graph TEXT NOT NULL, version TEXT NOT NULL,
+	first INTEGER NOT NULL, last INTEGER NOT NULL, since INTEGER NOT NULL,
+	data BLOB NOT NULL
+);
+CREATE INDEX ledgers_by_version ON ledgers (graph, version, first, last);
+`
+
+// fromTwo is how schema 2 becomes 3; the ledgers of the traces are made later.
+const fromTwo = ledgerTable + `
+ALTER TABLE totals ADD COLUMN seam INTEGER NOT NULL DEFAULT 0;
+UPDATE totals SET seam = (SELECT coalesce(max(id), 0) FROM traces);
+PRAGMA user_version = 3;
 `
 
 // lock is the ownership of a file.
@@ -154,6 +174,7 @@ func (b *Backend) prepare() error {
 		return fault.New(fault.Newer, b.path, "it has schema %d, this Spark knows %d", version, schemaVersion).
 			WithHint("use the Spark that wrote it, or a later one")
 	case app == applicationID && version == schemaVersion:
+	case app == applicationID && version == 2:
 	case app == 0 && version == 0 && tables == 0:
 		return b.create()
 	case app == applicationID:
@@ -166,7 +187,10 @@ func (b *Backend) prepare() error {
 	if err := b.modes(); err != nil {
 		return err
 	}
-	return b.check(checkTime)
+	if err := b.check(checkTime); err != nil || version == schemaVersion {
+		return err
+	}
+	return sqlitex.ExecuteScript(b.conn, fromTwo, nil)
 }
 
 // modes are set on every start. A commit is a write to the log without a sync:

@@ -1,5 +1,6 @@
-// Package sqlite is a telemetry backend in one SQLite file: one packed row a run,
-// four indexes, the statistics rows and the ids of the batches written.
+// Package sqlite is a telemetry backend in one SQLite file: one packed row a run
+// with four indexes, ledgers to sum many runs up by, the statistics rows and the
+// ids of the batches written.
 //
 // A batch is one transaction. What Write acknowledged survives the end of the
 // process, also by kill -9; what Flush acknowledged survives the loss of power.
@@ -43,6 +44,7 @@ type Backend struct {
 	verifying sync.Mutex // guards the fields below; taken before mu
 	verify    backend.Verifier
 	heads     []backend.Head // of the batch
+	ledgers   ledgers
 
 	mu   sync.Mutex // guards the field below
 	conn *sq.Conn   // the only writer; nil after Close

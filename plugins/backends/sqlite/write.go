@@ -25,10 +25,12 @@ func (b *Backend) Write(ctx context.Context, batch *backend.Batch) (bad []backen
 		}
 		if err != nil {
 			bad = append(bad, backend.Quarantine(i, t, err))
+		} else {
+			b.ledgers.add(t)
 		}
 		b.heads = append(b.heads, t.Head())
 	}
-	return bad, b.with(ctx, "write", func(c *sq.Conn) error { return b.store(c, p, bad) })
+	return b.writeBatch(ctx, p, bad)
 }
 
 // WritePacked stores a batch in one transaction. Blocks that do not verify are
@@ -38,25 +40,38 @@ func (b *Backend) WritePacked(ctx context.Context, p *backend.Packed) (bad []bac
 	defer b.verifying.Unlock()
 	b.heads = b.heads[:0]
 	for i, block := range p.Blocks {
-		h, err := b.verify.Verify(block)
+		h, t, err := b.verify.Scan(block)
 		if err != nil {
 			bad = append(bad, h.Quarantine(i, err))
+		} else {
+			b.ledgers.add(t)
 		}
 		b.heads = append(b.heads, h)
 	}
-	return bad, b.with(ctx, "write", func(c *sq.Conn) error { return b.store(c, p, bad) })
+	return b.writeBatch(ctx, p, bad)
+}
+
+// writeBatch stores what of p is not bad. Its heads and ledgers are made already.
+func (b *Backend) writeBatch(ctx context.Context, p *backend.Packed, bad []backend.Quarantined) ([]backend.Quarantined, error) {
+	fresh := false
+	err := b.with(ctx, "write", func(c *sq.Conn) (err error) {
+		fresh, err = b.store(c, p, bad)
+		return err
+	})
+	b.ledgers.end(fresh && err == nil)
+	return bad, err
 }
 
 // store writes what of p is not bad, unless it was written before.
-func (b *Backend) store(c *sq.Conn, p *backend.Packed, bad []backend.Quarantined) (err error) {
+func (b *Backend) store(c *sq.Conn, p *backend.Packed, bad []backend.Quarantined) (fresh bool, err error) {
 	end, err := sqlitex.ImmediateTransaction(c)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer end(&err)
-	fresh, err := b.claim(c, p.ID)
+	fresh, err = b.claim(c, p.ID)
 	if err != nil || !fresh {
-		return err
+		return false, err
 	}
 	var sum backend.Counts
 	s := c.Prep(insertTrace)
@@ -66,16 +81,19 @@ func (b *Backend) store(c *sq.Conn, p *backend.Packed, bad []backend.Quarantined
 			continue
 		}
 		if err := insert(s, &b.heads[i], block); err != nil {
-			return err
+			return false, err
 		}
 		sum.Add(b.heads[i].Counts())
 	}
+	if err := b.ledgers.store(c); err != nil {
+		return false, err
+	}
 	for i := range p.Sketches {
 		if err := upsert(c, &p.Sketches[i]); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return total(c, sum, 1)
+	return true, total(c, sum, 1)
 }
 
 // claim notes the batch id and reports whether it is new.
@@ -146,8 +164,12 @@ func total(c *sq.Conn, sum backend.Counts, n int64) error {
 
 // Prune removes traces and statistics that ended before t, in short
 // transactions so that writes go on, and gives free pages beyond a reserve back to
-// the disk.
+// the disk. Then it enters traces that an earlier Spark wrote in ledgers; a Corrupt
+// fault when one of them is damaged.
 func (b *Backend) Prune(ctx context.Context, t time.Time) (int64, error) {
+	if err := b.pruneLedgers(ctx, t); err != nil {
+		return 0, err
+	}
 	removed := int64(0)
 	versions, err := b.versions(ctx)
 	if err != nil {
@@ -178,7 +200,10 @@ func (b *Backend) Prune(ctx context.Context, t time.Time) (int64, error) {
 	if err != nil {
 		return removed, err
 	}
-	return removed, b.shrink(ctx)
+	if err := b.shrink(ctx); err != nil {
+		return removed, err
+	}
+	return removed, b.enter(ctx)
 }
 
 // shrink returns free pages to the disk, in short transactions, until the reserve
@@ -271,6 +296,9 @@ func (b *Backend) pruneChunk(ctx context.Context, v [2]string, t time.Time) (n i
 			sum.Unattributed = sum.Traces
 		}
 		n = sum.Traces
+		if err := lowerSeam(c); err != nil {
+			return err
+		}
 		return total(c, sum, -1)
 	})
 	return n, err
