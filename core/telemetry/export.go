@@ -74,7 +74,7 @@ func (x *exporter) run() {
 	}
 	for {
 		if x.due.IsZero() && len(x.queue) > 0 { // they came while open was written
-			x.due = time.Now().Add(linger)
+			x.due = time.Now().Add(x.linger)
 		}
 		timer.Reset(x.wait())
 		select {
@@ -85,7 +85,7 @@ func (x *exporter) run() {
 				x.due = time.Now() // somebody waits for it
 			default:
 				if x.due.IsZero() {
-					x.due = time.Now().Add(linger)
+					x.due = time.Now().Add(x.linger)
 				}
 				if x.batchWaits() {
 					x.gather(false)
@@ -100,12 +100,6 @@ func (x *exporter) run() {
 			return
 		}
 		now := time.Now()
-		if !x.due.IsZero() && !now.Before(x.due) {
-			x.gather(true)
-		}
-		if !x.retry.IsZero() && !now.Before(x.retry) {
-			x.forward(x.ctx)
-		}
 		if !x.durable.IsZero() && !now.Before(x.durable) {
 			x.durable = now.Add(interval)
 			if !x.sealed {
@@ -113,6 +107,12 @@ func (x *exporter) run() {
 					x.log.Warn("telemetry is not durable", "error", err)
 				}
 			}
+		}
+		if !x.due.IsZero() && !now.Before(x.due) {
+			x.gather(true)
+		}
+		if !x.retry.IsZero() && !now.Before(x.retry) {
+			x.forward(x.ctx)
 		}
 	}
 }
@@ -124,19 +124,10 @@ func (x *exporter) gather(all bool) {
 		return
 	}
 	for {
-		for !x.full(&x.open) {
-			select {
-			case r := <-x.queue:
-				x.take(&x.open, r)
-				continue
-			default:
-			}
-			break
-		}
-		whole := x.full(&x.open)
+		whole := x.fill()
 		if !whole && !all {
 			if x.due.IsZero() && !x.open.empty() {
-				x.due = time.Now().Add(linger)
+				x.due = time.Now().Add(x.linger)
 			}
 			return
 		}
@@ -144,6 +135,19 @@ func (x *exporter) gather(all bool) {
 			return
 		}
 	}
+}
+
+// fill moves what waits into the open parcel and reports whether that is full.
+func (x *exporter) fill() bool {
+	for !x.full(&x.open) {
+		select {
+		case r := <-x.queue:
+			x.take(&x.open, r)
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // wait returns how long nothing is due.
@@ -273,7 +277,7 @@ func (x *exporter) attempt(ctx context.Context, write func(context.Context) ([]b
 			return bad, err
 		case <-x.pressed:
 		case <-slow.C:
-			slow.Reset(linger)
+			slow.Reset(slowLook)
 		}
 		x.overflow()
 	}
@@ -312,8 +316,8 @@ func (x *exporter) release() {
 	}
 }
 
-// drain writes the spool, the open parcel and all that was waiting in the queue
-// when it began.
+// drain writes the spool and all that was waiting in the queue when it began, but
+// for what is left in the open parcel, which is not full.
 func (x *exporter) drain(ctx context.Context) error {
 	if err := x.empty(ctx); err != nil {
 		return err
@@ -335,12 +339,13 @@ func (x *exporter) drain(ctx context.Context) error {
 			}
 		}
 	}
-	return x.write(ctx)
+	return nil
 }
 
-// commit writes the open parcel with the statistics that changed, then makes
+// commit writes one batch of what waits with the statistics that changed, then makes
 // everything durable where it is, when there is anything new.
 func (x *exporter) commit(ctx context.Context) error {
+	x.fill()
 	x.open.batch.Sketches = append(x.open.batch.Sketches, x.book.export(time.Now())...)
 	if err := x.write(ctx); err != nil {
 		return err

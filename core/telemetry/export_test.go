@@ -28,21 +28,42 @@ func inBubble(t *testing.T, cfg Config, f *faulty, test func(t *testing.T, r *Re
 	})
 }
 
+// Traces wait for others for a second, or less when the interval says so.
 func TestBatchesGoOutAfterTheLinger(t *testing.T) {
+	for interval, linger := range map[time.Duration]time.Duration{10 * time.Second: time.Second, 300 * time.Millisecond: 300 * time.Millisecond, 0: time.Second} {
+		cfg := Defaults()
+		cfg.ExportInterval = Duration(interval)
+		f := &faulty{}
+		inBubble(t, cfg, f, func(t *testing.T, r *Recorder) {
+			for n := range 5 {
+				drive(r, info(n), []int{1}, nil)
+			}
+			time.Sleep(linger - 1)
+			synctest.Wait()
+			if f.traces() != 0 {
+				t.Errorf("interval %v: written before %v", interval, linger)
+			}
+			time.Sleep(2 * time.Nanosecond)
+			synctest.Wait()
+			if len(f.batches) != 1 || f.traces() != 5 {
+				t.Errorf("interval %v: %d batches with %d traces, want one with 5", interval, len(f.batches), f.traces())
+			}
+		})
+	}
+}
+
+// A Flush writes the traces and the statistics in one batch.
+func TestFlushWritesOnce(t *testing.T) {
 	f := &faulty{}
 	inBubble(t, Defaults(), f, func(t *testing.T, r *Recorder) {
 		for n := range 5 {
 			drive(r, info(n), []int{1}, nil)
 		}
-		time.Sleep(linger - 1)
-		synctest.Wait()
-		if f.traces() != 0 {
-			t.Error("written before the linger")
+		if err := r.Flush(t.Context()); err != nil {
+			t.Fatal(err)
 		}
-		time.Sleep(2 * time.Nanosecond)
-		synctest.Wait()
-		if len(f.batches) != 1 || f.traces() != 5 {
-			t.Errorf("%d batches with %d traces, want one with 5", len(f.batches), f.traces())
+		if len(f.batches) != 1 || f.traces() != 5 || len(f.rows) != 2 || len(f.flushes) != 1 {
+			t.Errorf("%d batches with %d traces and %d rows, %d flushes; want one with 5 and 2, and one", len(f.batches), f.traces(), len(f.rows), len(f.flushes))
 		}
 	})
 }
@@ -112,7 +133,7 @@ func TestRepeatsUntilTheBackendIsBack(t *testing.T) {
 		for n := range 5 {
 			drive(r, info(n), []int{1}, nil)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(longestLinger + time.Millisecond)
 		for n := range 5 {
 			drive(r, info(5+n), []int{1}, nil)
 		}
@@ -232,9 +253,9 @@ func TestRefusedBatchIsDropped(t *testing.T) {
 	}}
 	inBubble(t, Defaults(), f, func(t *testing.T, r *Recorder) {
 		drive(r, info(0), []int{1}, nil)
-		time.Sleep(time.Second)
+		time.Sleep(longestLinger + time.Millisecond)
 		drive(r, info(1), []int{1}, nil)
-		time.Sleep(time.Second)
+		time.Sleep(longestLinger + time.Millisecond)
 		synctest.Wait()
 		if s := r.Stats(); f.traces() != 1 || s.DroppedByReason["refused"] != 1 {
 			t.Errorf("%d traces, stats %+v", f.traces(), s)
@@ -247,7 +268,7 @@ func TestQuarantinedIsCounted(t *testing.T) {
 	inBubble(t, Defaults(), f, func(t *testing.T, r *Recorder) {
 		drive(r, info(0), []int{1}, nil)
 		drive(r, info(1), []int{1}, nil)
-		time.Sleep(time.Second)
+		time.Sleep(longestLinger + time.Millisecond)
 		synctest.Wait()
 		if s := r.Stats(); s.DroppedByReason["quarantined"] != 1 || s.ExportedTraces != 1 {
 			t.Errorf("stats %+v", s)
@@ -314,13 +335,13 @@ func TestHangingBackend(t *testing.T) {
 			t.Fatal(err)
 		}
 		drive(r, info(0), []int{1}, nil)
-		time.Sleep(exportTimeout + linger + time.Millisecond)
+		time.Sleep(exportTimeout + longestLinger + time.Millisecond)
 		synctest.Wait()
 		if s := r.Stats(); s.ExportErrors != 1 {
 			t.Errorf("stats %+v", s)
 		}
 		close(f.gate)
-		time.Sleep(time.Second)
+		time.Sleep(longestLinger + time.Millisecond)
 		synctest.Wait()
 		if f.traces() != 1 {
 			t.Errorf("%d traces", f.traces())

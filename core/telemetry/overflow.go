@@ -10,8 +10,9 @@ import (
 
 // Times of the spool.
 const (
-	slowWrite  = time.Second // after which a write no longer holds up what came after it
-	spoolPause = time.Second // before a spool that refused is asked again
+	slowWrite  = time.Second            // after which a write no longer holds up what came after it
+	slowLook   = 200 * time.Millisecond // between looks at what came during such a write
+	spoolPause = time.Second            // before a spool that refused is asked again
 )
 
 // Why the spool takes nothing: the reasons of drops while the queue is full.

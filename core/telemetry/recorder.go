@@ -21,8 +21,8 @@ import (
 
 // Times of the exporter.
 const (
-	linger        = 200 * time.Millisecond // a trace waits at most so long for others
-	exportTimeout = 10 * time.Second       // of one write, and of a run that waits for it
+	longestLinger = time.Second      // a trace waits at most so long for others: see docs/RATIONALE.md
+	exportTimeout = 10 * time.Second // of one write, and of a run that waits for it
 	firstBackoff  = 100 * time.Millisecond
 	lastBackoff   = 5 * time.Second
 	pruneInterval = time.Hour
@@ -53,7 +53,8 @@ type Recorder struct {
 	resource []backend.Attr
 	custom   []backend.Attr
 	derive   backend.Derive
-	headOnly bool // no rule of sampling looks at how a run went
+	headOnly bool          // no rule of sampling looks at how a run went
+	linger   time.Duration // longestLinger, or export_interval when that is shorter
 	pool     sync.Pool
 	book     *book
 	log      *slog.Logger
@@ -114,7 +115,10 @@ func New(cfg Config, w backend.Writer, opts Options) (*Recorder, error) {
 		}
 		r.counts.s.SpoolBatches, r.counts.s.SpoolBytes, r.counts.s.SpoolTraces = len(r.spool.files), r.spool.bytes, r.spool.traces
 	}
-	r.headOnly = cfg.headOnly()
+	r.headOnly, r.linger = cfg.headOnly(), longestLinger
+	if cfg.ExportInterval > 0 {
+		r.linger = min(r.linger, time.Duration(cfg.ExportInterval))
+	}
 	r.wakeAt = int64(min(cfg.BufferSize, max(cfg.MaxQueueSize/2, 1)))
 	r.meter.begin()
 	r.resource, r.custom = attributes(cfg.ResourceAttributes), attributes(cfg.CustomAttributes)

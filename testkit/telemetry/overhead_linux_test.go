@@ -20,6 +20,7 @@ import (
 	"github.com/sparkrsi/spark/core/run"
 	"github.com/sparkrsi/spark/core/telemetry"
 	"github.com/sparkrsi/spark/sdk/backend"
+	"github.com/sparkrsi/spark/testkit/postgres"
 )
 
 var (
@@ -32,40 +33,60 @@ const steps = 10 // of a run
 // BenchmarkOverhead measures what telemetry costs beside the work of the nodes it
 // records:
 //
-//	go test ./testkit/telemetry -run '^$' -bench Overhead -benchtime 1x -overhead.pairs 20 -overhead.side 2s
+//	go test ./testkit/telemetry -run '^$' -bench Overhead -benchtime 1x -overhead.pairs 20 -overhead.side 2s -timeout 0
 //
 // Pairs of runs are interleaved, without and with a recorder whose backend is a
 // plugin process of its own. A node burns processor time, which the clock of its
-// thread measures; what else the host spends (by getrusage), and all that the
-// plugin spends (by the kernel's account of its threads), less what the host spends
-// without the recorder, is telemetry: recorder, export, gRPC, collector, database
-// and a Flush at the end of each side. Everything is recorded, inputs and outputs
-// are not captured, each span has eight attributes. The result is telemetry's time
-// a span by the node's time: the median of the pairs, and the interval that holds
-// the true median with 95 % confidence by the order of the pairs.
+// thread measures. Telemetry is what else the host spends (by getrusage), less what
+// it spends without the recorder, and all that the plugin and the processes of the
+// database spend on both sides (by the kernel's account of their threads): recorder,
+// export, gRPC, collector, database and a Flush at the end of each side, which a
+// host makes every export_interval only. Everything is recorded, of the runs of
+// sampled every tenth; inputs and outputs are not captured, each span has eight
+// attributes. PostgreSQL is on this machine, with fsync. The result is telemetry's
+// time a span, recorded or not, by the node's time: the median of the pairs, and the
+// interval that holds the true median with 95 % confidence by the order of the pairs.
 func BenchmarkOverhead(b *testing.B) {
-	for _, kind := range []string{"memory", "sqlite"} {
+	for _, v := range []variant{
+		{name: "memory", serve: "memory", rate: 1},
+		{name: "sqlite", serve: "sqlite", rate: 1},
+		{name: "postgres-packed", serve: "postgres", layout: "packed", rate: 1},
+		{name: "postgres-rows", serve: "postgres", layout: "rows", rate: 1},
+		{name: "postgres-rows-sampled", serve: "postgres", layout: "rows", rate: .1},
+	} {
 		for _, node := range []time.Duration{time.Millisecond, 100 * time.Microsecond} {
-			b.Run(kind+"/"+node.String(), func(b *testing.B) {
+			b.Run(v.name+"/"+node.String(), func(b *testing.B) {
 				for b.Loop() {
-					overhead(b, kind, node)
+					overhead(b, v, node)
 				}
 			})
 		}
 	}
 }
 
-func overhead(t *testing.B, kind string, node time.Duration) {
+// variant is a backend with its layout, and the sampling rate.
+type variant struct {
+	name, serve, layout string
+	rate                float64
+}
+
+func overhead(t *testing.B, v variant, node time.Duration) {
 	ctx, dir := t.Context(), t.TempDir()
 	config := map[string]string{}
-	if kind == "sqlite" {
+	b := &bench{trail: attributes()}
+	switch v.serve {
+	case "sqlite":
 		config["db_path"] = filepath.Join(dir, "telemetry.db")
+	case "postgres":
+		s := postgres.New(t, postgres.Options{Durable: true})
+		b.database = s.PID()
+		config["connection_string"], config["layout"] = s.URL(), v.layout
 	}
 	settings, err := json.Marshal(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := plughost.Launch(ctx, plughost.Spec{Name: kind, Kind: plughost.Backend, Args: []string{"serve-" + kind}, Config: settings})
+	p, err := plughost.Launch(ctx, plughost.Spec{Name: v.serve, Kind: plughost.Backend, Args: []string{"serve-" + v.serve}, Config: settings})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,20 +96,20 @@ func overhead(t *testing.B, kind string, node time.Duration) {
 		t.Fatal(err)
 	}
 	cfg := telemetry.Defaults()
-	cfg.Backend = kind
+	cfg.Backend, cfg.SamplingRate = v.serve, v.rate
 	r, err := telemetry.New(cfg, w, telemetry.Options{Environment: "benchmark", SpoolDir: filepath.Join(dir, "spool")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close(context.Background())
-	b := &bench{plugin: p.Info().PID, trail: attributes()}
+	b.plugin = p.Info().PID
 	b.calibrate(node)
 	runs := max(int(*work/node)/steps, 1)
 	for range 2 {
 		b.side(ctx, nil, runs) // warm
 		b.side(ctx, r, runs)
 	}
-	var costs, shares, hosts []float64
+	var costs, shares, hosts, plugins, databases []float64
 	for i := range *pairs {
 		var off, on sample
 		if i%2 == 0 {
@@ -96,20 +117,20 @@ func overhead(t *testing.B, kind string, node time.Duration) {
 		} else {
 			on, off = b.side(ctx, r, runs), b.side(ctx, nil, runs)
 		}
-		spans := float64(runs * steps)
-		cost := float64(on.host-on.nodes+on.plugin-(off.host-off.nodes)) / spans
-		costs = append(costs, cost/1e3)
-		hosts = append(hosts, float64(on.host-on.nodes-(off.host-off.nodes))/spans/1e3)
-		shares = append(shares, 100*cost*spans/float64(on.nodes))
+		perSpan := func(ns int64) float64 { return float64(ns) / 1e3 / float64(runs*steps) }
+		host, plugin, database := on.host-on.nodes-(off.host-off.nodes), on.plugin+off.plugin, on.database+off.database
+		costs = append(costs, perSpan(host+plugin+database))
+		hosts, plugins, databases = append(hosts, perSpan(host)), append(plugins, perSpan(plugin)), append(databases, perSpan(database))
+		shares = append(shares, 100*float64(host+plugin+database)/float64(on.nodes))
 	}
 	if s := r.Stats(); s.Dropped > 0 || s.ExportedTraces != s.Traces {
 		t.Fatalf("not everything was stored: %+v", s)
 	}
-	cost, _, _ := median(costs)
-	inHost, _, _ := median(hosts)
+	for unit, v := range map[string][]float64{"us/span": costs, "us-in-host/span": hosts, "us-in-plugin/span": plugins, "us-in-database/span": databases} {
+		mid, _, _ := median(v)
+		t.ReportMetric(mid, unit)
+	}
 	share, low, high := median(shares)
-	t.ReportMetric(cost, "us/span")
-	t.ReportMetric(inHost, "us-in-host/span")
 	t.ReportMetric(share, "%")
 	t.ReportMetric(low, "%low")
 	t.ReportMetric(high, "%high")
@@ -123,14 +144,14 @@ func attributes() *run.Trail {
 }
 
 type bench struct {
-	plugin int
-	loops  int // of burn, for one node
-	trail  *run.Trail
-	sink   uint64
+	plugin, database int // process ids; 0 is none
+	loops            int // of burn, for one node
+	trail            *run.Trail
+	sink             uint64
 }
 
 // sample is processor time in nanoseconds.
-type sample struct{ host, nodes, plugin int64 }
+type sample struct{ host, nodes, plugin, database int64 }
 
 // calibrate finds how many loops one node takes.
 func (b *bench) calibrate(d time.Duration) {
@@ -163,7 +184,7 @@ func (b *bench) side(ctx context.Context, r *telemetry.Recorder, runs int) (s sa
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	runtime.GC()
-	host, plugin := processTime(), taskTime(b.plugin)
+	plugin, database, host := taskTime(b.plugin), serverTime(b.database), processTime()
 	o := &run.Observation{}
 	for range runs {
 		info := &run.Info{ID: run.NewID(), Graph: "overhead", Version: "1.0.0", Kind: run.Production, Started: time.Now()}
@@ -184,10 +205,8 @@ func (b *bench) side(ctx context.Context, r *telemetry.Recorder, runs int) (s sa
 	if err := r.Flush(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
-	s.host, s.plugin = processTime()-host, taskTime(b.plugin)-plugin
-	if r == nil {
-		s.plugin = 0
-	}
+	s.host = processTime() - host
+	s.plugin, s.database = taskTime(b.plugin)-plugin, serverTime(b.database)-database
 	return s
 }
 
@@ -239,6 +258,34 @@ func taskTime(pid int) (ns int64) {
 		first, _, _ := strings.Cut(string(text), " ")
 		n, _ := strconv.ParseInt(first, 10, 64)
 		ns += n
+	}
+	return ns
+}
+
+// serverTime returns the processor time, in nanoseconds, of a PostgreSQL server and
+// of all processes it started; of those that ended in steps of 10 ms. 0 is none.
+func serverTime(pid int) (ns int64) {
+	if pid == 0 {
+		return 0
+	}
+	proc := fmt.Sprintf("/proc/%d/", pid)
+	stat, err := os.ReadFile(proc + "stat")
+	if err != nil {
+		panic(err)
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:])) // field 3 and on; see proc(5)
+	for _, f := range fields[13:15] {                                                   // cutime, cstime
+		ticks, _ := strconv.ParseInt(f, 10, 64)
+		ns += ticks * 1e7
+	}
+	living, err := os.ReadFile(proc + fmt.Sprintf("task/%d/children", pid))
+	if err != nil {
+		panic(err)
+	}
+	ns += taskTime(pid)
+	for _, child := range strings.Fields(string(living)) {
+		id, _ := strconv.Atoi(child)
+		ns += taskTime(id)
 	}
 	return ns
 }
