@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 // TestMain makes the test binary a plugin, or a host that is killed, when its first
 // argument says so.
 func TestMain(m *testing.M) {
+	signal.Ignore(syscall.SIGXFSZ) // a file that may not grow is an error, as on a full disk
 	if len(os.Args) > 1 {
 		if role := map[string]func(args []string) error{
 			"serve-sqlite":   func([]string) error { return sqlite.Serve() },

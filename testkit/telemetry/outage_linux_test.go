@@ -259,7 +259,9 @@ func TestOutage(t *testing.T) {
 			}
 		})
 		t.Run(name+" without room", func(t *testing.T) {
-			o := newOutage(t, func(c *telemetry.Config) { c.CaptureInputs, c.SpoolMaxBytes, c.MaxQueueSize, c.BufferSize = true, 1<<20, 500, 100 })
+			o := newOutage(t, func(c *telemetry.Config) {
+				c.CaptureInputs, c.SpoolMaxBytes, c.MaxQueueSize, c.BufferSize = true, 1<<20, 500, 100
+			})
 			o.during(t, l, how, rate, long, 0)
 			if s := o.settled(t); s.Dropped == 0 || s.DroppedByReason["spool_full"] != s.Dropped || s.SpooledTraces == 0 {
 				t.Errorf("%+v", s)
