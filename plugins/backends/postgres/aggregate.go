@@ -43,8 +43,9 @@ func (b *Backend) Aggregate(ctx context.Context, f backend.Filter) (*backend.Agg
 		return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 			a := aggregation{tx: tx, m: m, out: &backend.Aggregate{Nodes: map[string]*backend.Stats{}}}
 			out = a.out
-			// Rows are summed in the order in which they were written, not sorted first.
-			if _, err := tx.Exec(ctx, "SET LOCAL enable_sort = off"); err != nil {
+			// Rows are summed in the order in which they were written, not sorted first. New
+			// partitions have no statistics, without which the server shuns parallel plans.
+			if _, err := tx.Exec(ctx, "SET LOCAL enable_sort = off; SET LOCAL parallel_tuple_cost = 0; SET LOCAL work_mem = '64MB'", pgx.QueryExecModeSimpleProtocol); err != nil {
 				return err
 			}
 			for _, f := range [...]func(context.Context) error{a.steps, a.runs, a.nodes, a.metered, a.failures, a.metrics} {
@@ -139,7 +140,7 @@ func (a *aggregation) runs(ctx context.Context) error {
 	var weight, nanos, cancelled float64
 	found, from, to := false, int64(math.MaxInt64), int64(0)
 	err := a.each(ctx, `SELECT status, count(*), sum(weight), sum(weight * (end_ns - start_ns)), max(end_ns - start_ns), min(start_ns), max(start_ns),
-		count(*) FILTER (WHERE graph = '') FROM trace_row t WHERE `+w.String()+" GROUP BY bucket, status ORDER BY bucket, status", w,
+		count(*) FILTER (WHERE graph = '') FROM trace_row t WHERE `+w.String()+" GROUP BY bucket, status", w,
 		[]any{&status, &n, &weight, &nanos, &longest, &first, &last, &unattributed}, func() error {
 			found, from, to = true, min(from, first), max(to, last)
 			a.out.Unattributed += unattributed
@@ -175,7 +176,7 @@ func mean(nanos, weight float64) float64 {
 }
 
 // nodes fills in the durations and outcomes of the steps. Rows are grouped by
-// everything that their weight counts for, so that few sums are needed a row.
+// everything that they count for and by their weight, which is added up here.
 func (a *aggregation) nodes(ctx context.Context) error {
 	type sums struct {
 		backend.Tally
@@ -184,29 +185,33 @@ func (a *aggregation) nodes(ctx context.Context) error {
 	w := a.recordsOf()
 	all := map[int64]*sums{}
 	var node, n, longest int64
-	var status int16
-	var hit bool
+	var c int32
 	var weight, nanos, critical float64
-	err := a.each(ctx, `SELECT node, status, cache_hit, count(*), sum(weight), sum(weight * duration), max(duration), sum(weight * critical)
-		FROM span_row s WHERE seq >= 0 AND run_status <> 3 AND `+w.String()+" GROUP BY node, bucket, status, cache_hit", w,
-		[]any{&node, &status, &hit, &n, &weight, &nanos, &longest, &critical}, func() error {
+	err := a.each(ctx, `SELECT node, cell, weight, count(*), sum(duration)::float8, max(duration), sum(critical)::float8
+		FROM span_row s WHERE `+w.String()+" GROUP BY node, cell, weight", w,
+		[]any{&node, &c, &weight, &n, &nanos, &longest, &critical}, func() error {
+			run, status, hit, step := uncell(c)
+			if !step || run == backend.Cancelled {
+				return nil
+			}
 			t := all[node]
 			if t == nil {
 				t = &sums{}
 				all[node] = t
 			}
-			if backend.Status(status) == backend.Cancelled {
+			if status == backend.Cancelled {
 				return nil
 			}
+			count := weight * float64(n)
 			t.Recorded += n
-			t.Durations.Add(longest, weight)
-			t.nanos += nanos
-			t.Blame += critical
-			if backend.Status(status) == backend.Failed {
-				t.Failures += weight
+			t.Durations.Add(longest, count)
+			t.nanos += weight * nanos
+			t.Blame += weight * critical
+			if status == backend.Failed {
+				t.Failures += count
 			}
 			if hit {
-				t.CacheHits += weight
+				t.CacheHits += count
 			}
 			return nil
 		})
@@ -228,7 +233,7 @@ func (a *aggregation) metered(ctx context.Context) error {
 	w := a.recordsOf()
 	var node int64
 	var x backend.Stats
-	return a.each(ctx, `SELECT node, sum(weight * retries), sum(weight * tokens), sum(weight * cost_usd) FROM span_row s
+	return a.each(ctx, `SELECT node, coalesce(sum(weight * retries), 0), coalesce(sum(weight * tokens), 0), coalesce(sum(weight * cost_usd), 0) FROM span_row s
 		WHERE metered AND seq >= 0 AND run_status <> 3 AND status <> 3 AND `+w.String()+" GROUP BY node", w,
 		[]any{&node, &x.Retries, &x.Tokens, &x.Cost}, func() error {
 			if s := a.stats[node]; s != nil {

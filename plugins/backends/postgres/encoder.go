@@ -22,8 +22,8 @@ const (
 var columns = [inTables]string{
 	"id, start, start_ns, end_ns, weight, bucket, status, derive, own_failure, spans, events, metrics, dropped, retries, cache_hits, tokens, cost_usd, trace_id, run_id, " +
 		"graph, version, version_id, graph_type, environment, run_kind, error_type, error, attributes, resource, block",
-	"trace, run_start, node, duration, weight, critical, seq, bucket, status, run_status, cache_hit, metered, step, start_ns, trace_id, span_id, parent_id, " +
-		"kind, derive, after, retries, wait, input_size, output_size, tokens, cost_usd, error_type, error, attributes",
+	"trace, run_start, node, duration, critical, weight, cell, seq, status, run_status, cache_hit, metered, kind, step, start_ns, trace_id, span_id, parent_id, " +
+		"after, derive, retries, wait, input_size, output_size, tokens, cost_usd, error_type, error, attributes",
 	"trace, run_start, step, time_ns, trace_id, span_id, type, name, attributes",
 	"trace, run_start, node, weight, value, run_value, run_status, step, time_ns, trace_id, span_id, name, unit, agg, attributes",
 }
@@ -89,7 +89,7 @@ type encoder struct {
 	rows bool // layout rows
 
 	d      backend.Decoder
-	path   path
+	path   backend.CriticalPath
 	points points
 	spanAt map[backend.SpanID]int // of the trace at hand, when that pays
 	steps  map[stepKey]*step
@@ -99,10 +99,12 @@ type encoder struct {
 	traces []encoded
 	bad    []backend.Quarantined
 	fresh  []stepKey // of this batch, not stored for certain
+	sent   []byte    // room for messages
 }
 
-// encode fills e with p, whose traces get ids from number on.
-func (e *encoder) encode(p *backend.Packed, number int64) error {
+// encode fills e with p, whose traces get ids from number on. Each, which may be
+// nil, is called after each trace that has rows; its error ends the work.
+func (e *encoder) encode(p *backend.Packed, number int64, each func(*encoded) error) error {
 	if len(p.Blocks) > perBatch {
 		return fault.New(fault.Limit, "batch", "%d traces exceed the limit of %d", len(p.Blocks), perBatch)
 	}
@@ -129,6 +131,11 @@ func (e *encoder) encode(p *backend.Packed, number int64) error {
 			x.upto[k] = len(e.out[k])
 		}
 		e.traces = append(e.traces, x)
+		if each != nil {
+			if err := each(&x); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -143,7 +150,7 @@ func (e *encoder) trace(t *backend.Trace, id int64, block []byte) {
 	b.int64(t.Start)
 	b.int64(t.End)
 	b.float(1 / t.Probability)
-	b.int16(bucket(t.End - t.Start))
+	b.int16(backend.Bucket(t.End - t.Start))
 	b.int16(int(t.Status))
 	b.int16(int(t.Derive))
 	b.bool(x.ownFailure)
@@ -202,7 +209,7 @@ func (e *encoder) stored() {
 }
 
 func (e *encoder) spans(t *backend.Trace, id int64) {
-	share := e.path.walk(t.Spans)
+	share := e.path.Of(t.Spans)
 	weight := 1 / t.Probability
 	b := &e.out[inSpans]
 	for i := range t.Spans {
@@ -213,31 +220,35 @@ func (e *encoder) spans(t *backend.Trace, id int64) {
 		b.time(t.Start)
 		b.int64(ids.node)
 		b.int64(s.End - s.Start)
-		b.float(weight)
 		b.int64(share[i])
+		b.float(weight)
+		b.int32(cell(t, s))
 		b.int32(s.Seq)
-		b.int16(bucket(s.End - s.Start))
 		b.int16(int(s.Status))
 		b.int16(int(t.Status))
 		b.bool(s.CacheHit)
 		b.bool(s.Retries != 0 || s.Tokens != 0 || s.Cost != 0)
+		b.int16(int(s.Kind))
 		b.int64(ids.id)
 		b.int64(s.Start)
 		b.id(&t.TraceID)
 		b.span(s.ID)
 		b.span(s.Parent)
-		b.int16(int(s.Kind))
-		b.int16(int(t.Derive))
 		b.int32(s.After)
-		b.int32(s.Retries)
-		b.int64(s.Wait)
-		b.int64(int64(s.InputSize))
-		b.int64(int64(s.OutputSize))
-		b.int64(s.Tokens)
-		b.float(s.Cost)
+		b.int16(int(t.Derive))
+		b.maybeInt32(s.Retries)
+		b.maybeInt64(s.Wait)
+		b.maybeInt64(int64(s.InputSize))
+		b.maybeInt64(int64(s.OutputSize))
+		b.maybeInt64(s.Tokens)
+		if s.Cost == 0 {
+			b.null()
+		} else {
+			b.float(s.Cost)
+		}
 		b.maybe(s.ErrorType)
 		b.maybe(s.Error)
-		b.attrs(s.Attrs)
+		b.json(s.Attrs)
 	}
 }
 
@@ -342,6 +353,9 @@ func (e *encoder) days() []int64 {
 
 // part returns the rows of the traces from to to-1 for one table.
 func (e *encoder) part(table, from, to int) []byte {
+	if from == to {
+		return nil
+	}
 	start := 0
 	if from > 0 {
 		start = e.traces[from-1].upto[table]

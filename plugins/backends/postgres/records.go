@@ -92,7 +92,7 @@ func (w *where) span(m *backend.Match) {
 	w.and(r.Min > 0, "s.duration >= ?", r.Min)
 	w.and(r.Max < math.MaxInt64, "s.duration <= ?", r.Max)
 	for _, c := range m.Attrs {
-		w.attribute(c, "s.attributes", "t.attributes", "t.resource")
+		w.attribute(c, "s.attributes::jsonb", "t.attributes", "t.resource")
 	}
 }
 

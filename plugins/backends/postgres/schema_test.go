@@ -154,7 +154,7 @@ func TestViews(t *testing.T) {
 	}
 	for _, x := range all { // the critical path ends where the run does
 		var share, want int64
-		for i, v := range new(path).walk(x.Spans) {
+		for i, v := range new(backend.CriticalPath).Of(x.Spans) {
 			share += v
 			if x.Spans[i].Seq >= 0 {
 				want = max(want, x.Spans[i].End-x.Spans[0].Start)

@@ -72,15 +72,37 @@ func (b *tuples) maybe(s string) {
 	}
 }
 
+// maybeInt32 and maybeInt64 write NULL for zero.
+func (b *tuples) maybeInt32(v int) {
+	if v == 0 {
+		b.null()
+	} else {
+		b.int32(v)
+	}
+}
+
+func (b *tuples) maybeInt64(v int64) {
+	if v == 0 {
+		b.null()
+	} else {
+		b.int64(v)
+	}
+}
+
 // attrs writes a jsonb object, NULL when there are no attributes.
-func (b *tuples) attrs(attrs []backend.Attr) {
+func (b *tuples) attrs(attrs []backend.Attr) { b.object(attrs, "\x01") } // the version of jsonb's binary form
+
+// json is attrs for a column of text.
+func (b *tuples) json(attrs []backend.Attr) { b.object(attrs, "") }
+
+func (b *tuples) object(attrs []backend.Attr, head string) {
 	if len(attrs) == 0 {
 		b.null()
 		return
 	}
 	at := len(*b)
 	b.size(0)
-	out := append(*b, 1, '{') // 1 is the version of jsonb's binary form
+	out := append(append(*b, head...), '{')
 	for i := range attrs {
 		a := &attrs[i]
 		if i > 0 {
@@ -137,6 +159,9 @@ func unquote(s string) string {
 
 // appendJSON appends s, quoted for the database if it must be, as a JSON string.
 func appendJSON(dst []byte, s string) []byte {
+	if simple(s) {
+		return append(append(append(dst, '"'), s...), '"')
+	}
 	s = quote(s)
 	dst = append(dst, '"')
 	from := 0
@@ -155,4 +180,15 @@ func appendJSON(dst []byte, s string) []byte {
 		from = i + 1
 	}
 	return append(append(dst, s[from:]...), '"')
+}
+
+// simple reports whether s stands in JSON as it is: most texts do, and one look
+// tells.
+func simple(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s == "" || s[0] != mark[0]
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -44,43 +46,39 @@ func (b *Backend) write(ctx context.Context, p *backend.Packed) ([]backend.Quara
 	if err := b.maintain(ctx, time.Now()); err != nil {
 		return nil, err
 	}
-	var number int64
-	if err := b.pool.QueryRow(ctx, "SELECT nextval('arrival')").Scan(&number); err != nil {
-		return nil, err
-	}
-	if err := b.enc.encode(p, number); err != nil {
-		return nil, err
-	}
-	if err := b.ensure(ctx, b.enc.days()); err != nil {
-		return nil, err
-	}
 	bad, err := b.store(ctx, p, (*transaction).all)
+	if err == errDay {
+		if err = b.enc.encode(p, 0, nil); err == nil {
+			err = b.ensure(ctx, b.enc.days())
+		}
+		if err == nil {
+			bad, err = b.store(ctx, p, (*transaction).all)
+		}
+	}
 	if _, is := poison(err); is {
 		bad, err = b.store(ctx, p, (*transaction).good)
 	}
 	return bad, err
 }
 
-// store runs one transaction; put copies the rows.
+// errDay says that a run is of a day whose partitions were not seen to: they
+// cannot be made while the transaction writes.
+var errDay = errors.New("a new day")
+
+// store runs one transaction; put makes the rows, copies them and commits.
 func (b *Backend) store(ctx context.Context, p *backend.Packed, put func(*transaction, context.Context) error) ([]backend.Quarantined, error) {
 	c, err := b.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Release() // ends the connection when the transaction is still open
-	tx := &transaction{b: b, id: p.ID, e: &b.enc, c: c.Conn(), out: make([]bool, len(b.enc.traces))}
+	tx := &transaction{b: b, p: p, e: &b.enc, c: c.Conn()}
 	fresh, err := tx.claim(ctx)
-	if err == nil && fresh {
-		err = put(tx, ctx)
-	}
-	if err == nil && fresh {
-		err = tx.steps(ctx)
-	}
 	if err == nil && fresh {
 		err = tx.sketches(ctx, p.Sketches)
 	}
 	if err == nil && fresh {
-		err = tx.commit(ctx)
+		err = put(tx, ctx)
 	}
 	if err == nil && !fresh {
 		err = tx.refused(ctx)
@@ -97,14 +95,15 @@ func (b *Backend) store(ctx context.Context, p *backend.Packed, put func(*transa
 	return append(slices.Clone(b.enc.bad), tx.bad...), nil
 }
 
-// transaction writes the batch of an encoder.
+// transaction writes one batch.
 type transaction struct {
-	b   *Backend
-	id  backend.ID
-	e   *encoder
-	c   *pgx.Conn
-	out []bool                // by trace: refused by the server
-	bad []backend.Quarantined // these
+	b      *Backend
+	p      *backend.Packed
+	number int64 // of the batch, in the order of arrival
+	e      *encoder
+	c      *pgx.Conn
+	out    map[int]bool          // traces, as the encoder counts them, that the server refused
+	bad    []backend.Quarantined // these
 }
 
 // exec runs statements without parameters in one exchange and returns the rows
@@ -123,51 +122,130 @@ func (tx *transaction) rollback(ctx context.Context) {
 	}
 }
 
-// claim begins, notes the batch id and reports whether it is new. When another
-// transaction with this id is under way it waits for its end.
-func (tx *transaction) claim(ctx context.Context) (bool, error) {
-	begin := "BEGIN; "
-	if tx.b.c.async {
-		begin += "SET LOCAL synchronous_commit = off; "
-	}
-	n, err := tx.exec(ctx, fmt.Sprintf("%sINSERT INTO batch (id) VALUES ('%x') ON CONFLICT DO NOTHING", begin, tx.id))
-	return n == 1, err
+// Statements that every batch runs, prepared once a connection.
+const (
+	claimName = "spark claim"
+	claimSQL  = "INSERT INTO batch (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING nextval('arrival')"
+	totalName = "spark total"
+	totalSQL  = `INSERT INTO day VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (day, shard) DO UPDATE SET traces = day.traces + excluded.traces,
+		spans = day.spans + excluded.spans, events = day.events + excluded.events, metrics = day.metrics + excluded.metrics,
+		unattributed = day.unattributed + excluded.unattributed, last_end = greatest(day.last_end, excluded.last_end)`
+)
+
+func (tx *transaction) exchange(ctx context.Context) *exchange {
+	return &exchange{ctx: ctx, c: tx.c.PgConn(), buf: tx.e.sent[:0]}
 }
 
-// all copies all traces.
-func (tx *transaction) all(ctx context.Context) error { return tx.copy(ctx, 0, len(tx.e.traces)) }
-
-// copy sends the rows of the traces from to to-1.
-func (tx *transaction) copy(ctx context.Context, from, to int) error {
-	if from == to {
-		return nil
-	}
-	for i, table := range tables {
-		rows := tx.e.part(i, from, to)
-		if len(rows) == 0 {
-			continue
+// claim begins, notes the batch id and reports whether it is new; if so it has a
+// number. When another transaction with this id is under way it waits for its end.
+func (tx *transaction) claim(ctx context.Context) (bool, error) {
+	for name, sql := range map[string]string{claimName: claimSQL, totalName: totalSQL} {
+		if _, err := tx.c.Prepare(ctx, name, sql); err != nil {
+			return false, err
 		}
-		all := io.MultiReader(bytes.NewReader(copyHead), bytes.NewReader(rows), bytes.NewReader(copyTail))
-		_, err := tx.c.PgConn().CopyFrom(ctx, all, "COPY "+table+" ("+columns[i]+") FROM STDIN (FORMAT binary)")
-		if err != nil {
+	}
+	begin := "BEGIN"
+	if tx.b.c.async {
+		begin += "; SET LOCAL synchronous_commit = off"
+	}
+	x := tx.exchange(ctx)
+	x.query(begin)
+	x.execute(claimName, [][]byte{[]byte(hex.EncodeToString(tx.p.ID[:]))})
+	x.sync()
+	row, _, err := x.wait()
+	if err != nil || len(row) == 0 {
+		return false, err
+	}
+	if tx.number, err = strconv.ParseInt(string(row[0]), 10, 64); err != nil {
+		return false, fmt.Errorf("the server counted %q batches", row[0])
+	}
+	return true, nil
+}
+
+func copySQL(table int) string {
+	return "COPY " + tables[table] + " (" + columns[table] + ") FROM STDIN (FORMAT binary)"
+}
+
+// all makes and copies the rows of all traces and commits. The server takes those
+// of the largest table while the next are made.
+func (tx *transaction) all(ctx context.Context) error {
+	x, large, sent := tx.exchange(ctx), inTraces, 0
+	if tx.e.rows {
+		large = inSpans
+	}
+	push := func(least int) {
+		rows := tx.e.out[large][sent:]
+		if len(rows) < least {
+			return
+		}
+		if sent == 0 {
+			x.query(copySQL(large))
+		}
+		x.copy(rows, sent == 0, false)
+		sent += len(rows)
+		x.send()
+	}
+	err := tx.e.encode(tx.p, tx.number, func(t *encoded) error {
+		if !tx.b.days[t.day] {
+			return errDay
+		}
+		push(copyChunk)
+		return nil
+	})
+	if push(1); sent > 0 {
+		x.copy(nil, false, true)
+	}
+	if err != nil {
+		x.wait()
+		return err
+	}
+	if len(tx.e.fresh) > 0 {
+		if _, _, err := x.wait(); err != nil {
 			return err
 		}
+		if err := tx.steps(ctx); err != nil {
+			return err
+		}
+		x = tx.exchange(ctx)
 	}
-	return nil
+	for table := range inTables {
+		if table != large {
+			tx.copy(x, table, 0, len(tx.e.traces))
+		}
+	}
+	return tx.commit(x)
+}
+
+// copy appends the rows of the traces from to to-1 for a table.
+func (tx *transaction) copy(x *exchange, table, from, to int) {
+	if rows := tx.e.part(table, from, to); len(rows) > 0 {
+		x.query(copySQL(table))
+		x.copy(rows, true, true)
+	}
 }
 
 // good copies all traces but those the server refuses: halves of a refused part
-// are tried until single traces are left, which are quarantined.
+// are tried until single traces are left, which are quarantined. Then it commits.
 func (tx *transaction) good(ctx context.Context) error {
-	if err := tx.halve(ctx, 0, len(tx.e.traces)); err != nil || len(tx.bad) == 0 {
+	if err := tx.e.encode(tx.p, tx.number, nil); err != nil {
 		return err
 	}
-	report, err := json.Marshal(tx.bad)
-	if err != nil {
+	if err := tx.halve(ctx, 0, len(tx.e.traces)); err != nil {
 		return err
 	}
-	_, err = tx.c.Exec(ctx, "UPDATE batch SET quarantined = $2 WHERE id = $1", tx.id[:], report)
-	return err
+	if err := tx.steps(ctx); err != nil {
+		return err
+	}
+	if len(tx.bad) > 0 {
+		report, err := json.Marshal(tx.bad)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.c.Exec(ctx, "UPDATE batch SET quarantined = $2 WHERE id = $1", tx.p.ID[:], report); err != nil {
+			return err
+		}
+	}
+	return tx.commit(tx.exchange(ctx))
 }
 
 func (tx *transaction) halve(ctx context.Context, from, to int) error {
@@ -177,7 +255,11 @@ func (tx *transaction) halve(ctx context.Context, from, to int) error {
 	if _, err := tx.exec(ctx, "SAVEPOINT part"); err != nil {
 		return err
 	}
-	err := tx.copy(ctx, from, to)
+	rows := tx.exchange(ctx)
+	for table := range inTables {
+		tx.copy(rows, table, from, to)
+	}
+	_, _, err := rows.wait()
 	if err == nil {
 		_, err = tx.exec(ctx, "RELEASE part")
 		return err
@@ -191,6 +273,9 @@ func (tx *transaction) halve(ctx context.Context, from, to int) error {
 	}
 	if to-from == 1 {
 		x := &tx.e.traces[from]
+		if tx.out == nil {
+			tx.out = map[int]bool{}
+		}
 		tx.out[from] = true
 		tx.bad = append(tx.bad, backend.Quarantined{Index: x.index, Record: x.name, Reason: "the server refuses it: " + reason})
 		return nil
@@ -204,8 +289,11 @@ func (tx *transaction) halve(ctx context.Context, from, to int) error {
 
 // refused finds what the server refused when the batch was written before.
 func (tx *transaction) refused(ctx context.Context) error {
+	if err := tx.e.encode(tx.p, 0, nil); err != nil { // for those that are refused here
+		return err
+	}
 	var report []byte
-	if err := tx.c.QueryRow(ctx, "SELECT quarantined FROM batch WHERE id = $1", tx.id[:]).Scan(&report); err != nil || report == nil {
+	if err := tx.c.QueryRow(ctx, "SELECT quarantined FROM batch WHERE id = $1", tx.p.ID[:]).Scan(&report); err != nil || report == nil {
 		return err
 	}
 	return json.Unmarshal(report, &tx.bad)
@@ -279,22 +367,28 @@ func (tx *transaction) sketches(ctx context.Context, rows []backend.Sketch) erro
 	return err
 }
 
-// commit adds to the totals and ends the transaction. When the connection is lost
-// nobody here knows whether it did: the batch is written again, by retry or by the
-// caller, and claim finds out.
-func (tx *transaction) commit(ctx context.Context) error {
-	results, err := tx.c.PgConn().Exec(ctx, tx.totals()+"COMMIT").ReadAll()
-	if err != nil {
-		return err
+// commit adds to the totals and ends the transaction, after what x holds. When
+// the connection is lost nobody here knows whether it did: the batch is written
+// again, by retry or by the caller, and claim finds out.
+func (tx *transaction) commit(x *exchange) error {
+	if days := tx.totals(); len(days) > 0 {
+		for _, d := range days {
+			x.execute(totalName, d)
+		}
+		x.sync()
 	}
-	if tag := results[len(results)-1].CommandTag.String(); tag != "COMMIT" {
-		return fmt.Errorf("the server answered the commit with %s", tag)
+	x.query("COMMIT")
+	_, tag, err := x.wait()
+	if err == nil && tag != "COMMIT" {
+		err = fmt.Errorf("the server answered the commit with %s", tag)
 	}
-	return nil
+	tx.e.sent = x.buf
+	return err
 }
 
-// totals returns the statements that add the traces to their days.
-func (tx *transaction) totals() string {
+// totals returns what the traces add to each of their days, in the order of the
+// days, so that hosts do not wait in a circle.
+func (tx *transaction) totals() (params [][][]byte) {
 	type total struct {
 		backend.Counts
 		end int64
@@ -311,14 +405,13 @@ func (tx *transaction) totals() string {
 		days[x.day].Add(x.count)
 		days[x.day].end = max(days[x.day].end, x.end)
 	}
-	var sql strings.Builder
-	for _, day := range tx.e.days() { // in order, so that hosts do not wait in a circle
-		if n := days[day]; n != nil {
-			fmt.Fprintf(&sql, "INSERT INTO day VALUES ('%s', %d, %d, %d, %d, %d, %d, %d) ON CONFLICT (day, shard) DO UPDATE SET traces = day.traces + excluded.traces, "+
-				"spans = day.spans + excluded.spans, events = day.events + excluded.events, metrics = day.metrics + excluded.metrics, "+
-				"unattributed = day.unattributed + excluded.unattributed, last_end = greatest(day.last_end, excluded.last_end); ",
-				date(day).Format(time.DateOnly), tx.b.shard, n.Traces, n.Spans, n.Events, n.Metrics, n.Unattributed, n.end)
+	for _, day := range slices.Sorted(maps.Keys(days)) {
+		n := days[day]
+		p := [][]byte{[]byte(date(day).Format(time.DateOnly))}
+		for _, v := range [...]int64{int64(tx.b.shard), n.Traces, n.Spans, n.Events, n.Metrics, n.Unattributed, n.end} {
+			p = append(p, strconv.AppendInt(nil, v, 10))
 		}
+		params = append(params, p)
 	}
-	return sql.String()
+	return params
 }

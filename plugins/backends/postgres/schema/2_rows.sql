@@ -18,36 +18,39 @@ CREATE TABLE step (
 	digest text NOT NULL
 );
 
+-- What aggregates read comes first. What most steps do not have is NULL rather
+-- than zero. Attributes stay the text of a JSON object: the view makes jsonb of
+-- it for whoever asks, and nobody pays for that when it is written.
 CREATE TABLE span_row (
 	trace bigint NOT NULL,            -- trace_row.id
 	run_start timestamptz NOT NULL,   -- trace_row.start
 	node bigint NOT NULL,             -- step.node_id
 	duration bigint NOT NULL,         -- nanoseconds
-	weight double precision NOT NULL, -- 1 / probability of the run
 	critical bigint NOT NULL,         -- nanoseconds on the critical path of the run
+	weight double precision NOT NULL, -- 1 / probability of the run
+	cell integer NOT NULL,            -- what aggregates group by: bucket, run_status, status, cache_hit and whether it is a step
 	seq integer NOT NULL,             -- -1 for a model call
-	bucket smallint NOT NULL,
 	status smallint NOT NULL,
 	run_status smallint NOT NULL,
 	cache_hit boolean NOT NULL,
 	metered boolean NOT NULL,         -- it has retries, tokens or cost
+	kind smallint NOT NULL,
 	step bigint NOT NULL,
 	start_ns bigint NOT NULL,
 	trace_id uuid NOT NULL,
 	span_id bigint NOT NULL,
 	parent_id bigint NOT NULL,
-	kind smallint NOT NULL,
-	derive smallint NOT NULL,
 	after integer NOT NULL,
-	retries integer NOT NULL,
-	wait bigint NOT NULL,
-	input_size bigint NOT NULL,
-	output_size bigint NOT NULL,
-	tokens bigint NOT NULL,
-	cost_usd double precision NOT NULL,
+	derive smallint NOT NULL,
+	retries integer,
+	wait bigint,
+	input_size bigint,
+	output_size bigint,
+	tokens bigint,
+	cost_usd double precision,
 	error_type text,
 	error text,
-	attributes jsonb
+	attributes text
 ) PARTITION BY RANGE (run_start);
 CREATE TABLE span_row_other PARTITION OF span_row DEFAULT;
 CREATE INDEX ON span_row (trace);

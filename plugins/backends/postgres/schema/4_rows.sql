@@ -6,8 +6,9 @@ CREATE VIEW spans AS SELECT
 	p.node AS node_name, p.node_type, p.type_version, p.digest, s.run_start, to_timestamp(s.start_ns / 1e9::float8) AS start_time,
 	to_timestamp((s.start_ns + s.duration) / 1e9::float8) AS end_time, s.duration / 1e9::float8 AS duration_seconds,
 	status_name(s.status) AS status, s.status = 1 AS success, s.error_type, s.error, s.kind AS span_kind, s.seq, s.after AS after_seq,
-	s.seq < 0 AND p.node_type = 'model' AS model_call, s.retries AS retry_count, s.wait / 1e9::float8 AS wait_seconds, s.critical / 1e9::float8 AS critical_seconds,
-	s.input_size, s.output_size, s.cache_hit, s.tokens, s.cost_usd, s.weight, s.attributes
+	s.seq < 0 AND p.node_type = 'model' AS model_call, coalesce(s.retries, 0) AS retry_count, coalesce(s.wait, 0) / 1e9::float8 AS wait_seconds, s.critical / 1e9::float8 AS critical_seconds,
+	coalesce(s.input_size, 0) AS input_size, coalesce(s.output_size, 0) AS output_size, s.cache_hit, coalesce(s.tokens, 0) AS tokens,
+	coalesce(s.cost_usd, 0) AS cost_usd, s.weight, s.attributes::jsonb AS attributes
 FROM span_row s LEFT JOIN step p ON p.id = s.step;
 COMMENT ON VIEW spans IS 'One row a step or model call. Filter by run_start: it selects the daily partitions. A model call is counted in the tokens and cost of its step.';
 
@@ -28,7 +29,7 @@ SELECT s.trace, s.trace_id, span_name(s.span_id), p.graph, p.version, p.run_kind
 FROM span_row s LEFT JOIN step p ON p.id = s.step CROSS JOIN LATERAL (VALUES
 	(s.start_ns, CASE WHEN s.seq >= 0 THEN 'node_started' END, NULL::jsonb),
 	(s.start_ns + s.duration, CASE WHEN s.seq < 0 THEN CASE WHEN p.node_type = 'model' THEN 'llm_api_call' END WHEN s.status IN (2, 3) THEN 'node_failed' ELSE 'node_finished' END,
-		CASE WHEN s.seq < 0 THEN s.attributes ELSE
+		CASE WHEN s.seq < 0 THEN s.attributes::jsonb ELSE
 		jsonb_strip_nulls(jsonb_build_object('duration', s.duration / 1e9::float8, 'error', s.error, 'error_type', s.error_type)) END)
 ) v (ns, type, attributes)
 WHERE s.derive & 1 = 1 AND v.type IS NOT NULL;
@@ -55,8 +56,8 @@ FROM span_row s LEFT JOIN step p ON p.id = s.step CROSS JOIN LATERAL (VALUES
 	('node.success', (s.status = 1)::int::float8, '', 'counter'),
 	('node.error', (s.status = 2)::int::float8, '', 'counter'),
 	('node.cache_hit', CASE WHEN s.cache_hit THEN 1::float8 END, '', 'counter'),
-	('node.tokens', nullif(s.tokens, 0)::float8, 'tokens', 'counter'),
-	('node.cost', nullif(s.cost_usd, 0), 'usd', 'counter')
+	('node.tokens', s.tokens::float8, 'tokens', 'counter'),
+	('node.cost', s.cost_usd, 'usd', 'counter')
 ) v (name, value, unit, agg)
 WHERE s.derive & 2 = 2 AND s.seq >= 0 AND v.value IS NOT NULL;
 COMMENT ON VIEW metrics IS 'Metric points: the recorded ones, and those that runs and steps imply. Filter by run_start; weigh by weight when runs were sampled.';
