@@ -15,12 +15,11 @@ type scorer struct {
 	pair      score.Pair
 	measure   string
 	comment   string
-	stem      words.Stemmer
 	stop      bool
 	cut       words.Cutter
 	text      []byte
-	got, want []uint64          // hashes of words, sorted
-	stems     map[uint64]uint64 // hash of a stem by that of its word
+	got, want []uint64 // hashes of words, sorted
+	stems     words.Stems
 }
 
 // New returns a node that turns {expected, output} into {score, comment}. The
@@ -34,8 +33,7 @@ func (s *scorer) Configure(c *node.Config) error {
 	s.pair = score.Configure(c)
 	s.measure = c.String("measure", "f1", "f1", "precision", "recall", "jaccard")
 	s.comment = s.measure + " of the words"
-	s.stems = map[uint64]uint64{}
-	s.stem = words.Stemmer(c.String("stem", string(words.None), string(words.None), string(words.Light), string(words.Porter)))
+	s.stems.Use(words.Stemmer(c.String("stem", string(words.None), string(words.None), string(words.Light), string(words.Porter))))
 	s.stop = c.Bool("drop_stop_words", false)
 	return nil
 }
@@ -88,31 +86,10 @@ func (s *scorer) fill(bag []uint64, v node.Value) []uint64 {
 		if s.stop && words.IsStop(w) {
 			continue
 		}
-		bag = append(bag, s.hash(w))
+		bag = append(bag, s.stems.Hash(w))
 	}
 	slices.Sort(bag)
 	return bag
-}
-
-// maxStems bounds the stems that a node remembers.
-const maxStems = 8192
-
-// hash returns the hash of w's stem. Stemming is dear, and a few words make up
-// most texts.
-func (s *scorer) hash(w []byte) uint64 {
-	h := words.Hash(w)
-	if s.stem == words.None {
-		return h
-	}
-	stem, ok := s.stems[h]
-	if !ok {
-		if len(s.stems) >= maxStems {
-			clear(s.stems)
-		}
-		stem = words.Hash(s.stem.Stem(w))
-		s.stems[h] = stem
-	}
-	return stem
 }
 
 // compare returns the measure of the two bags. Two texts without words are equal.

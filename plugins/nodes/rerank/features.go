@@ -79,9 +79,9 @@ func (r *reranker) mark(text []byte) (matched, of int) {
 		if !r.first[word[0]] {
 			continue // a stem begins as its word does
 		}
-		word = r.stemmer.Stem(word)
+		hash := r.stemmer.Hash(word)
 		for i := range r.stems {
-			if bytes.Equal(r.stems[i].text, word) {
+			if r.stems[i].hash == hash {
 				r.stems[i].seen = true
 				matched++
 				break

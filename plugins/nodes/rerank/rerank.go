@@ -4,7 +4,6 @@
 package rerank
 
 import (
-	"bytes"
 	"slices"
 
 	"github.com/sparkrsi/spark/plugins/nodes/terms"
@@ -15,7 +14,7 @@ import (
 
 type reranker struct {
 	top     int
-	stemmer words.Stemmer
+	stemmer words.Stems
 	weights weights
 
 	reader terms.Reader
@@ -33,7 +32,7 @@ type weights struct{ coverage, name, pkg, kind, deprecated, pathDepth float64 }
 
 // stem is one term of the question. Seen marks it during a look at one hit.
 type stem struct {
-	text   []byte
+	hash   uint64
 	weight float32
 	seen   bool
 }
@@ -49,7 +48,7 @@ func New() node.Node { return &reranker{} }
 
 func (r *reranker) Configure(c *node.Config) error {
 	r.top = c.Int("top", 200, 1, 1000)
-	r.stemmer = words.Stemmer(c.String("stem", string(words.None), string(words.None), string(words.Light), string(words.Porter)))
+	r.stemmer.Use(words.Stemmer(c.String("stem", string(words.None), string(words.None), string(words.Light), string(words.Porter))))
 	r.weights = weights{
 		coverage:   c.Float("coverage", 0, 0, 5),
 		name:       c.Float("name", 0, 0, 5),
@@ -105,8 +104,8 @@ func (r *reranker) Process(in []byte, out *node.Writer) error {
 	for _, h := range r.hits {
 		out.Object()
 		for k, x := range h.value.Fields() {
-			if key := k.Text(); string(key) != "score" {
-				out.KeyText(key).Value(x)
+			if string(k.Text()) != "score" {
+				out.Member(k, x)
 			}
 		}
 		out.Key("score").Fixed(h.score, 4)
@@ -120,22 +119,18 @@ func (r *reranker) Process(in []byte, out *node.Writer) error {
 // prepare stems the terms of the question; of equal stems the largest weight
 // counts.
 func (r *reranker) prepare() {
-	r.stems, r.buf, r.total = r.stems[:0], r.buf[:0], 0
-	clear(r.first[:])
+	r.stems, r.total = r.stems[:0], 0
+	r.first = [256]bool{}
 	for _, t := range r.reader.Terms {
-		from := len(r.buf)
-		r.buf = append(r.buf, t.Text...)
-		// A stem may be a byte longer than its word.
-		s := r.stemmer.Stem(r.buf[from:len(r.buf):len(r.buf)])
-		r.buf = append(r.buf[:from], s...)
-		text := r.buf[from:]
-		r.first[text[0]] = true
-		if i := slices.IndexFunc(r.stems, func(s stem) bool { return bytes.Equal(s.text, text) }); i >= 0 {
+		r.first[t.Text[0]] = true
+		r.buf = append(r.buf[:0], t.Text...)
+		hash := r.stemmer.Hash(r.buf)
+		if i := slices.IndexFunc(r.stems, func(s stem) bool { return s.hash == hash }); i >= 0 {
 			r.total += max(0, t.Weight-r.stems[i].weight)
 			r.stems[i].weight = max(r.stems[i].weight, t.Weight)
 			continue
 		}
-		r.stems = append(r.stems, stem{text: text, weight: t.Weight})
+		r.stems = append(r.stems, stem{hash: hash, weight: t.Weight})
 		r.total += t.Weight
 	}
 }

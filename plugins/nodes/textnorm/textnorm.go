@@ -3,8 +3,6 @@
 package textnorm
 
 import (
-	"bytes"
-
 	"github.com/sparkrsi/spark/plugins/nodes/terms"
 	"github.com/sparkrsi/spark/plugins/nodes/words"
 	"github.com/sparkrsi/spark/sdk/fault"
@@ -17,6 +15,8 @@ type normalizer struct {
 	stem  words.Stemmer
 	limit int
 	cut   words.Cutter
+	seen  words.Set // what stands in the list
+	raw   words.Set // words that were stemmed before
 	text  []byte
 	buf   []byte
 	list  [][]byte
@@ -61,6 +61,8 @@ func (n *normalizer) Process(in []byte, out *node.Writer) error {
 // terms fills the list with the words of text.
 func (n *normalizer) terms(text []byte, stop bool) {
 	n.list, n.buf = n.list[:0], n.buf[:0]
+	n.seen.Clear()
+	n.raw.Clear()
 	if n.split {
 		for w := range n.cut.Parts(text) {
 			n.word(w, stop)
@@ -78,11 +80,16 @@ func (n *normalizer) word(w []byte, stop bool) {
 	if len(n.list) == n.limit || stop && words.IsStop(w) {
 		return
 	}
-	w = n.stem.Stem(w)
-	for _, t := range n.list {
-		if bytes.Equal(t, w) {
+	h := words.Hash(w)
+	if n.stem != words.None {
+		if !n.raw.Add(h) {
 			return
 		}
+		w = n.stem.Stem(w)
+		h = words.Hash(w)
+	}
+	if !n.seen.Add(h) {
+		return
 	}
 	from := len(n.buf)
 	n.buf = append(n.buf, w...)

@@ -17,8 +17,9 @@ func (s Stemmer) Stem(w []byte) []byte {
 	if s == None || len(w) < 3 {
 		return w
 	}
-	for _, ch := range w {
-		if ch < 'a' || ch > 'z' {
+	for i := 0; i < len(w); i += 8 {
+		x := w[i:]
+		if first(^within(load(x, 0), 'a', 'z')) < min(8, len(x)) {
 			return w
 		}
 	}
@@ -53,16 +54,27 @@ func ends(w []byte, suffix string) bool {
 // rule replaces the suffix from by to.
 type rule struct{ from, to string }
 
-var step2 = []rule{{"ational", "ate"}, {"tional", "tion"}, {"enci", "ence"}, {"anci", "ance"}, {"izer", "ize"},
-	{"abli", "able"}, {"alli", "al"}, {"entli", "ent"}, {"eli", "e"}, {"ousli", "ous"}, {"ization", "ize"},
-	{"ation", "ate"}, {"ator", "ate"}, {"alism", "al"}, {"iveness", "ive"}, {"fulness", "ful"}, {"ousness", "ous"},
-	{"aliti", "al"}, {"iviti", "ive"}, {"biliti", "ble"}}
+// rules are those of one step by the last letter but one of their suffix.
+type rules [32][]rule
 
-var step3 = []rule{{"icate", "ic"}, {"ative", ""}, {"alize", "al"}, {"iciti", "ic"}, {"ical", "ic"}, {"ful", ""}, {"ness", ""}}
+func table(list ...rule) (t rules) {
+	for _, r := range list {
+		i := r.from[len(r.from)-2] % 32
+		t[i] = append(t[i], r)
+	}
+	return t
+}
 
-var step4 = []rule{{"al", ""}, {"ance", ""}, {"ence", ""}, {"er", ""}, {"ic", ""}, {"able", ""}, {"ible", ""}, {"ant", ""},
-	{"ement", ""}, {"ment", ""}, {"ent", ""}, {"ion", ""}, {"ou", ""}, {"ism", ""}, {"ate", ""}, {"iti", ""}, {"ous", ""},
-	{"ive", ""}, {"ize", ""}}
+var step2 = table(rule{"ational", "ate"}, rule{"tional", "tion"}, rule{"enci", "ence"}, rule{"anci", "ance"}, rule{"izer", "ize"},
+	rule{"abli", "able"}, rule{"alli", "al"}, rule{"entli", "ent"}, rule{"eli", "e"}, rule{"ousli", "ous"}, rule{"ization", "ize"},
+	rule{"ation", "ate"}, rule{"ator", "ate"}, rule{"alism", "al"}, rule{"iveness", "ive"}, rule{"fulness", "ful"}, rule{"ousness", "ous"},
+	rule{"aliti", "al"}, rule{"iviti", "ive"}, rule{"biliti", "ble"})
+
+var step3 = table(rule{"icate", "ic"}, rule{"ative", ""}, rule{"alize", "al"}, rule{"iciti", "ic"}, rule{"ical", "ic"}, rule{"ful", ""}, rule{"ness", ""})
+
+var step4 = table(rule{"al", ""}, rule{"ance", ""}, rule{"ence", ""}, rule{"er", ""}, rule{"ic", ""}, rule{"able", ""}, rule{"ible", ""},
+	rule{"ant", ""}, rule{"ement", ""}, rule{"ment", ""}, rule{"ent", ""}, rule{"ion", ""}, rule{"ou", ""}, rule{"ism", ""}, rule{"ate", ""},
+	rule{"iti", ""}, rule{"ous", ""}, rule{"ive", ""}, rule{"ize", ""})
 
 // porter stems w. Source: Porter 1980, An algorithm for suffix stripping,
 // Program 14:3.
@@ -94,9 +106,9 @@ func porter(w []byte) []byte {
 	if n := len(w); w[n-1] == 'y' && hasVowel(w[:n-1]) {
 		w[n-1] = 'i'
 	}
-	w = apply(w, step2, 0)
-	w = apply(w, step3, 0)
-	w = apply(w, step4, 1)
+	w = apply(w, &step2, 0)
+	w = apply(w, &step3, 0)
+	w = apply(w, &step4, 1)
 	// Step 5: a final e, and ll.
 	if n := len(w); w[n-1] == 'e' {
 		if m := measure(w[:n-1]); m > 1 || m == 1 && !shortEnd(w[:n-1]) {
@@ -122,51 +134,61 @@ func cutVerb(w []byte) ([]byte, bool) {
 
 // apply uses the rule with the longest fitting suffix, if the stem's measure is
 // above m. The suffix ion needs an s or t before it.
-func apply(w []byte, rules []rule, m int) []byte {
-	best := -1
-	for i, r := range rules {
-		if ends(w, r.from) && (best < 0 || len(r.from) > len(rules[best].from)) {
-			best = i
-		}
-	}
-	if best < 0 {
+func apply(w []byte, t *rules, m int) []byte {
+	if len(w) < 2 {
 		return w
 	}
-	stem := w[:len(w)-len(rules[best].from)]
+	var best rule
+	for _, r := range t[w[len(w)-2]%32] {
+		if len(r.from) > len(best.from) && ends(w, r.from) {
+			best = r
+		}
+	}
+	if best.from == "" {
+		return w
+	}
+	stem := w[:len(w)-len(best.from)]
 	if measure(stem) <= m {
 		return w
 	}
-	if rules[best].from == "ion" && !ends(stem, "s") && !ends(stem, "t") {
+	if best.from == "ion" && !ends(stem, "s") && !ends(stem, "t") {
 		return w
 	}
-	return append(stem, rules[best].to...)
+	return append(stem, best.to...)
 }
+
+// vowels has a bit for a, e, i, o and u, by their place in the alphabet.
+const vowels = 1<<('a'%32) | 1<<('e'%32) | 1<<('i'%32) | 1<<('o'%32) | 1<<('u'%32)
+
+// isVowel reports whether ch is one behind another letter, of which before tells
+// whether that is a vowel: y is one behind a consonant.
+func isVowel(ch byte, before bool) bool { return vowels>>(ch%32)&1 == 1 || ch == 'y' && !before }
 
 // consonant reports whether w[i] is one; y is one at the start and behind a vowel.
 func consonant(w []byte, i int) bool {
-	switch w[i] {
-	case 'a', 'e', 'i', 'o', 'u':
-		return false
-	case 'y':
+	if w[i] == 'y' {
 		return i == 0 || !consonant(w, i-1)
 	}
-	return true
+	return vowels>>(w[i]%32)&1 == 0
 }
 
 // measure returns how often a vowel is followed by a consonant in w.
 func measure(w []byte) int {
-	m := 0
-	for i := 1; i < len(w); i++ {
-		if consonant(w, i) && !consonant(w, i-1) {
+	m, vowel := 0, true // as if a vowel stood before: a y at the start is none
+	for i, ch := range w {
+		next := isVowel(ch, vowel)
+		if vowel && !next && i > 0 {
 			m++
 		}
+		vowel = next
 	}
 	return m
 }
 
 func hasVowel(w []byte) bool {
-	for i := range w {
-		if !consonant(w, i) {
+	vowel := true
+	for _, ch := range w {
+		if vowel = isVowel(ch, vowel); vowel {
 			return true
 		}
 	}

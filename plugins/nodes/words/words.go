@@ -18,65 +18,62 @@ type Cutter struct{ buf []byte }
 func (c *Cutter) Runs(text []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for i := 0; ; {
-			for i < len(text) && folded[text[i]] == 0 {
+			for i < len(text) && separator[text[i]] {
 				i++
 			}
-			from, buf := i, c.buf[:0]
-			for i < len(text) && folded[text[i]] != 0 && text[i] < utf8.RuneSelf {
-				buf = append(buf, folded[text[i]])
-				i++
+			from := i
+			c.buf = c.buf[:0]
+			for n := 8; n == 8; i += n {
+				w := load(text, i)
+				letters := letters(w)
+				n = first(^(letters | digits(w)))
+				c.put(w|letters>>2, n)
 			}
-			c.buf = buf
 			if i < len(text) && text[i] >= utf8.RuneSelf { // perhaps a part of the run
 				from, i = nextRun(text, from)
-				buf = c.lower(text[from:i])
+				c.lower(text[from:i])
 			}
-			if from == i || !yield(buf) {
+			if from == i || !yield(c.buf) {
 				return
 			}
 		}
 	}
 }
 
-// folded holds the lower-case form of ASCII letters and digits, 0 for other ASCII
-// characters and something else for the rest.
-var folded = func() (t [256]byte) {
-	for ch := range t {
-		switch {
-		case ch >= 'A' && ch <= 'Z':
-			t[ch] = byte(ch) + 'a' - 'A'
-		case ch >= 'a' && ch <= 'z' || ch >= '0' && ch <= '9' || ch >= utf8.RuneSelf:
-			t[ch] = byte(ch)
-		}
+// separator tells the ASCII characters that are neither letters nor digits.
+var separator = func() (t [256]bool) {
+	for ch, class := range ascii {
+		t[ch] = class == other
 	}
 	return t
 }()
 
-// plainRun returns where the first run at or behind i begins, and ends if it is
-// of small ASCII letters alone, as most are: then it is one part as it stands.
-func plainRun(text []byte, i int) (from, to int) {
-	for i < len(text) && folded[text[i]] == 0 {
+// plain puts the first run at or behind i into the cutter's memory if it is of
+// ASCII letters, all small but perhaps the first one, as most are: then it is one
+// part. It returns where the run begins and ends; where it begins, twice, if it is
+// another one.
+func (c *Cutter) plain(text []byte, i int) (from, to int) {
+	for i < len(text) && separator[text[i]] {
 		i++
 	}
 	from = i
-	for i < len(text) && text[i] >= 'a' && text[i] <= 'z' {
-		i++
+	c.buf = c.buf[:0]
+	small := uint64(1 << 7) // marks bytes that may be capitals
+	for n := 8; n == 8; i += n {
+		w := load(text, i)
+		letters := letters(w)
+		n = first(^letters & highs)
+		capital := letters &^ (w << 2) &^ small
+		if first(capital) < n {
+			return from, from
+		}
+		c.put(w|letters>>2, n)
+		small = 0
 	}
-	if i < len(text) && folded[text[i]] != 0 {
+	if i < len(text) && !separator[text[i]] {
 		return from, from
 	}
 	return from, i
-}
-
-// Hash returns a hash of the word w: FNV-1a with 64 bits. Two words of a language
-// have the same with a probability of less than 10^-9. Source: Fowler, Noll, Vo,
-// RFC 9923.
-func Hash(w []byte) uint64 {
-	h := uint64(14695981039346656037)
-	for _, ch := range w {
-		h = (h ^ uint64(ch)) * 1099511628211
-	}
-	return h
 }
 
 // Parts yields the runs of text cut further where an identifier changes its
@@ -85,9 +82,8 @@ func Hash(w []byte) uint64 {
 func (c *Cutter) Parts(text []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for i := 0; ; {
-			from, end := plainRun(text, i)
+			from, end := c.plain(text, i)
 			if end > from {
-				c.buf = append(c.buf[:0], text[from:end]...)
 				if !yield(c.buf) {
 					return
 				}
@@ -115,9 +111,8 @@ func (c *Cutter) Parts(text []byte) iter.Seq[[]byte] {
 func (c *Cutter) Names(text []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for i := 0; ; {
-			from, end := plainRun(text, i)
+			from, end := c.plain(text, i)
 			if end > from {
-				c.buf = append(c.buf[:0], text[from:end]...)
 				if !yield(c.buf) {
 					return
 				}
