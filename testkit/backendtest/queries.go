@@ -125,8 +125,8 @@ func summed(t *testing.T, w backend.Writer, all []*backend.Trace, f backend.Filt
 			x.Failures[i].Samples, x.Failures[i].Traces = nil, nil // any of them will do
 		}
 	}
-	if got, want := flat(t, got), flat(t, want); got != want {
-		t.Errorf("aggregate %s:\n got %s\nwant %s", show(f), got, want)
+	if at := Differ(got, want); at != "" {
+		t.Errorf("aggregate %s: %s", show(f), at)
 	}
 }
 

@@ -5,11 +5,9 @@ package backendtest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"reflect"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -286,42 +284,10 @@ func aggregate(t *testing.T, open Open) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := flat(t, got), flat(t, a.Aggregate()); got != want {
-			t.Errorf("%+v:\n got %s\nwant %s", f, got, want)
+		if at := Differ(got, a.Aggregate()); at != "" {
+			t.Errorf("%+v: %s", f, at)
 		}
 	}
-}
-
-// flat returns a as text, its numbers to twelve digits: in which order a backend
-// adds up is its own affair.
-func flat(t *testing.T, a *backend.Aggregate) string {
-	t.Helper()
-	b, err := json.Marshal(a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var v any
-	if err := json.Unmarshal(b, &v); err != nil {
-		t.Fatal(err)
-	}
-	var round func(v any) any
-	round = func(v any) any {
-		switch v := v.(type) {
-		case float64:
-			return strconv.FormatFloat(v, 'g', 12, 64)
-		case map[string]any:
-			for k := range v {
-				v[k] = round(v[k])
-			}
-		case []any:
-			for i := range v {
-				v[i] = round(v[i])
-			}
-		}
-		return v
-	}
-	b, _ = json.Marshal(round(v))
-	return string(b)
 }
 
 func sketches(t *testing.T, open Open) {

@@ -63,10 +63,10 @@ func TestConformanceInProcess(t *testing.T) {
 	})
 }
 
-func TestConformanceOverTheWire(t *testing.T) {
+func TestConformanceOfTheProcess(t *testing.T) {
 	each(t, func(t *testing.T, protocol string) {
 		r := listen(t, protocol, "", nil)
-		backendtest.Run(t, backendtest.Wire(Info, Open, func(string) []byte { return r.config(nil) }))
+		backendtest.Run(t, func(t *testing.T, dir string) backend.Writer { return launch(t, r.config(nil)) })
 	})
 }
 

@@ -2,6 +2,7 @@ package otlp
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,6 +27,35 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+// process is the plugin in a process of its own, which ends with its backend.
+type process struct {
+	*backend.Client
+	p *plughost.Plugin
+}
+
+func launch(t *testing.T, config []byte) *process {
+	t.Helper()
+	p, err := plughost.Launch(t.Context(), plughost.Spec{Name: "otlp", Kind: plughost.Backend, Args: []string{"serve"}, Config: config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close(context.Background()) })
+	w, err := backend.NewClient(t.Context(), p.Conn(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &process{w, p}
+}
+
+func (p *process) Close(ctx context.Context) error {
+	err := p.Client.Close(ctx)
+	if fault.Is(err, fault.Unavailable) {
+		err = nil // closed before
+	}
+	p.p.Close(ctx)
+	return err
 }
 
 // lines is a log that may be written and read at once.
