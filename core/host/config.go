@@ -76,6 +76,13 @@ type Nodes struct {
 	MemoryMiB int            `json:"memory_mib,omitempty"` // an instance; default 256
 	Timeout   graph.Duration `json:"timeout,omitempty"`    // of a step whose node names none; default 30s
 
+	// Isolation is the least that nodes have: pooled, the default, or reset, a fresh
+	// instance for every call. A document can only ask for more.
+	Isolation string `json:"isolation,omitempty"`
+	// DiskCacheMiB is how much the outputs of nodes with a cache may take on disk,
+	// behind those in memory; 0 keeps them in memory only.
+	DiskCacheMiB int `json:"disk_cache_mib,omitempty"`
+
 	// Credentials are headers by name that the host adds to the HTTP requests of
 	// nodes, by origin. No module sees them.
 	Credentials map[string]map[string]telemetry.Secret `json:"credentials,omitempty"`
@@ -105,6 +112,12 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if i := c.Nodes.Isolation; i != "" && i != pooled && i != reset {
+		return c, fault.New(fault.Invalid, "nodes.isolation", "%q is not one of the choices", i).WithHint("one of pooled, reset")
+	}
+	if c.Nodes.DiskCacheMiB < 0 {
+		return c, fault.New(fault.Invalid, "nodes.disk_cache_mib", "%d is negative", c.Nodes.DiskCacheMiB).WithHint("0 keeps outputs in memory only")
 	}
 	if c.Nodes.Timeout == 0 {
 		c.Nodes.Timeout = graph.Duration(30 * time.Second)

@@ -105,7 +105,7 @@ func (h *Host) prepare(ctx context.Context, l *graph.Locked, label string) (_ *d
 
 // node opens one node of a deployment, which owns it. Path leads to it through
 // the graphs that hold it.
-func (h *Host) node(ctx context.Context, d *deployment, path string, spec *graph.Node, l *graph.Locked) (*wasmhost.Node, error) {
+func (h *Host) node(ctx context.Context, d *deployment, path string, spec *graph.Node, l *graph.Locked) (engine.NodeRunner, error) {
 	path = "nodes." + path
 	i := slices.IndexFunc(l.Locks, func(k graph.Lock) bool { return k.Node == spec.Name })
 	if i < 0 {
@@ -117,7 +117,8 @@ func (h *Host) node(ctx context.Context, d *deployment, path string, spec *graph
 		return nil, fault.Wrap("", path+".module", err, "load module %s", spec.Module)
 	}
 	d.modules = append(d.modules, m)
-	ns := wasmhost.NodeSpec{Type: lock.Type, Config: spec.Config, Timeout: time.Duration(spec.Timeout), Assets: map[string]wasmhost.Asset{}}
+	ns := wasmhost.NodeSpec{Type: lock.Type, Config: spec.Config, Timeout: time.Duration(spec.Timeout), Assets: map[string]wasmhost.Asset{},
+		Reset: spec.Isolation == graph.IsolationReset}
 	if ns.Timeout == 0 {
 		ns.Timeout = time.Duration(h.cfg.Nodes.Timeout)
 	}
@@ -139,7 +140,11 @@ func (h *Host) node(ctx context.Context, d *deployment, path string, spec *graph
 		return nil, fault.Wrap("", path, err, "open node")
 	}
 	d.nodes = append(d.nodes, n)
-	return n, nil
+	r, err := validated(n, m, lock.Type, spec, path == "nodes."+l.Graph.Start)
+	if err != nil {
+		return nil, fault.Wrap("", path+".module", err, "open node")
+	}
+	return r, nil
 }
 
 // module admits the stored module with this digest. Its bytes are read and

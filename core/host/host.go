@@ -27,13 +27,14 @@ import (
 
 // Host is an open Spark. Methods are safe for concurrent use.
 type Host struct {
-	cfg    Config
-	log    *slog.Logger
-	store  *store.Store
-	nodes  *wasmhost.Host
-	models *models
-	cache  engine.Cache // of nodes with a cache, in production runs
-	router rollout.Router[*deployment]
+	cfg        Config
+	log        *slog.Logger
+	store      *store.Store
+	nodes      *wasmhost.Host
+	models     *models
+	cache      engine.Cache // of nodes with a cache, in production runs
+	closeCache func() error // of the part on disk; nil without
+	router     rollout.Router[*deployment]
 
 	apply sync.Mutex // serialises changes of what is served
 
@@ -65,7 +66,6 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	}
 	h := &Host{cfg: cfg, log: cfg.Logger, store: s, profiles: map[string]*profile{}, pinned: map[string]*deployment{}, admitted: map[string]*module{}}
 	h.models = &models{host: h}
-	h.cache = engine.NewMemoryCache(int64(cfg.CacheMiB) << 20)
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 	}
@@ -73,6 +73,9 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 }
 
 func (h *Host) open(ctx context.Context) (err error) {
+	if err := h.openCache(ctx); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(h.pluginDir(), 0o700); err != nil {
 		return fault.Wrap(fault.ReadOnly, h.pluginDir(), err, "make the folder of plugins")
 	}
@@ -83,6 +86,7 @@ func (h *Host) open(ctx context.Context) (err error) {
 	}
 	h.nodes, err = wasmhost.Open(ctx, wasmhost.Config{
 		CacheDir: filepath.Join(h.store.CacheDir(), "wasm"), MemoryMiB: h.cfg.Nodes.MemoryMiB, Instances: h.cfg.Nodes.Instances,
+		Reset:     h.cfg.Nodes.Isolation == reset,
 		Generator: h.models, Credentials: h.cfg.Nodes.credentials(), PrivateOrigins: h.cfg.Nodes.PrivateOrigins, Logger: h.log,
 	})
 	if err != nil {
@@ -133,6 +137,9 @@ func (h *Host) Close(ctx context.Context) error {
 	errs = append(errs, h.models.close(ctx))
 	if h.nodes != nil {
 		errs = append(errs, h.nodes.Close(ctx))
+	}
+	if h.closeCache != nil {
+		errs = append(errs, h.closeCache())
 	}
 	return errors.Join(append(errs, h.store.Close())...)
 }

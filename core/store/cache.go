@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -37,7 +36,7 @@ type Cache struct {
 	queued atomic.Int64 // bytes in the queue
 	done   chan struct{}
 
-	size    int64 // of the outputs on disk; of the writing goroutine
+	size    int64 // of what is on disk, about; of the writing goroutine
 	dropped atomic.Int64
 	failed  atomic.Int64
 }
@@ -59,7 +58,8 @@ const (
 const cacheSchema = `
 CREATE TABLE IF NOT EXISTS outputs (
   id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, sum BLOB NOT NULL, output BLOB NOT NULL
-) STRICT`
+) STRICT;
+CREATE INDEX IF NOT EXISTS expiring ON outputs (expires) WHERE expires > 0`
 
 // OpenCache opens the cache of the data folder, which takes at most about most
 // bytes of outputs. A file that cannot be used is begun anew. The error is that
@@ -107,18 +107,21 @@ func (c *Cache) open(ctx context.Context) (err error) {
 	if _, err = c.db.ExecContext(ctx, cacheSchema); err != nil {
 		return dbFault("open", err)
 	}
-	var verdict string
-	if err = c.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err == nil && verdict != "ok" {
-		err = corrupt(c.path, errors.New(verdict))
-	}
-	if err != nil {
-		return dbFault("open", err)
-	}
-	if _, err = c.db.ExecContext(ctx, "DELETE FROM outputs WHERE expires BETWEEN 1 AND ?", time.Now().UnixNano()); err != nil {
-		return dbFault("open", err)
-	}
-	if err = c.db.QueryRowContext(ctx, fmt.Sprintf("SELECT coalesce(sum(length(output) + %d), 0) FROM outputs", cacheRowCost)).Scan(&c.size); err != nil {
-		return dbFault("open", err)
+	// What the pages take is known without reading them.
+	c.size = 0
+	for _, pragma := range []string{"page_count", "freelist_count", "page_size"} {
+		var n int64
+		if err = c.db.QueryRowContext(ctx, "PRAGMA "+pragma).Scan(&n); err != nil {
+			return dbFault("open", err)
+		}
+		switch pragma {
+		case "page_count":
+			c.size = n
+		case "freelist_count":
+			c.size -= n
+		default:
+			c.size *= n
+		}
 	}
 	c.load, err = c.db.PrepareContext(ctx, "SELECT expires, sum, output FROM outputs WHERE key = ?")
 	return dbFault("open", err)
@@ -270,11 +273,12 @@ func (c *Cache) store(batch []cached) error {
 		more += batch[i].cost()
 	}
 	if size+more > c.most {
-		if err := forget("expires BETWEEN 1 AND ?", time.Now().UnixNano()); err != nil {
+		if err := forget("expires > 0 AND expires <= ?", time.Now().UnixNano()); err != nil {
 			return err
 		}
 	}
-	for size > 0 && size+more > c.most {
+	for before := size + 1; size < before && size+more > c.most; {
+		before = size
 		if err := forget("id IN (SELECT id FROM outputs ORDER BY id LIMIT 64)"); err != nil {
 			return err
 		}

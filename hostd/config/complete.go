@@ -37,10 +37,13 @@ func (l *loader) complete(c *Config, path string) {
 		}
 	}
 	for key, n := range map[string]int64{"parallel": int64(c.Parallel), "nodes.instances": int64(c.Nodes.Instances),
-		"nodes.memory_mib": int64(c.Nodes.MemoryMiB), "nodes.timeout": int64(c.Nodes.Timeout), "drain_timeout": int64(c.DrainTimeout)} {
+		"nodes.memory_mib": int64(c.Nodes.MemoryMiB), "nodes.disk_cache_mib": int64(c.Nodes.DiskCacheMiB), "nodes.timeout": int64(c.Nodes.Timeout), "drain_timeout": int64(c.DrainTimeout)} {
 		if n < 0 {
 			l.bad(key, "leave it out for the default", "must not be negative")
 		}
+	}
+	if i := c.Nodes.Isolation; i != "" && i != "pooled" && i != "reset" {
+		l.bad("nodes.isolation", "use pooled or reset", "%q is not one of the choices", i)
 	}
 	t := &c.Telemetry
 	if len(t.Profiles) == 0 && t.Default != "off" {

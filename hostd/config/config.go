@@ -51,7 +51,7 @@ type Model struct {
 
 // Default returns the settings without any file, variable or flag.
 func Default() Config {
-	return Config{DataDir: ".spark", Environment: "development", DrainTimeout: graph.Duration(30 * time.Second),
+	return Config{DataDir: ".spark", Environment: "development", DrainTimeout: graph.Duration(30 * time.Second), Nodes: host.Nodes{DiskCacheMiB: 256},
 		Telemetry: Telemetry{Default: "default"}}
 }
 
