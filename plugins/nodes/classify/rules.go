@@ -2,9 +2,9 @@ package classify
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 
+	"github.com/sparkrsi/spark/plugins/nodes/pattern"
 	"github.com/sparkrsi/spark/plugins/nodes/words"
 	"github.com/sparkrsi/spark/sdk/node"
 )
@@ -17,7 +17,7 @@ const maxRules = 500
 type rule struct {
 	label   int // index in labels
 	weight  float64
-	pattern *regexp.Regexp // may be nil
+	pattern *pattern.Pattern // may be nil
 }
 
 // rules is what a node goes by. The text is cut into lower-case words joined by
@@ -71,7 +71,7 @@ func compile(v node.Value) (r rules, found []finding) {
 					matchers++
 				}
 			case "pattern":
-				re, err := regexp.Compile(x.Str())
+				re, err := pattern.Compile(x.Str())
 				if err != nil || x.Str() == "" {
 					refuse(".pattern", "%s is no regular expression: %v", x.Raw(), err)
 				}

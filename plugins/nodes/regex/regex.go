@@ -2,8 +2,7 @@
 package regex
 
 import (
-	"regexp"
-
+	"github.com/sparkrsi/spark/plugins/nodes/pattern"
 	"github.com/sparkrsi/spark/plugins/nodes/score"
 	"github.com/sparkrsi/spark/sdk/fault"
 	"github.com/sparkrsi/spark/sdk/node"
@@ -17,8 +16,8 @@ type scorer struct {
 	pattern string // of the settings, "" when what is expected holds it
 	whole   bool
 	negate  bool
-	re      *regexp.Regexp // compiled last
-	source  string         // what re was compiled from
+	re      *pattern.Pattern // compiled last
+	source  string           // what re was compiled from
 	text    []byte
 }
 
@@ -34,7 +33,7 @@ func (s *scorer) Configure(c *node.Config) error {
 	s.negate = c.Bool("negate", false)
 	s.re, s.source = nil, ""
 	if s.pattern != "" {
-		if err := s.compile([]byte(s.pattern)); err != nil {
+		if err := s.compile("", []byte(s.pattern)); err != nil {
 			c.Refuse("pattern", "%v", err)
 		}
 	}
@@ -55,7 +54,7 @@ func (s *scorer) Process(in []byte, out *node.Writer) error {
 		if want.Kind() != node.String {
 			return s.pair.Refuse(want, "a string that holds a regular expression")
 		}
-		if err := s.compile(want.Text()); err != nil {
+		if err := s.compile(s.pair.Where(), want.Text()); err != nil {
 			return err
 		}
 	}
@@ -81,22 +80,21 @@ func (s *scorer) Process(in []byte, out *node.Writer) error {
 	return nil
 }
 
-// compile makes pattern the expression, unless it is already.
-func (s *scorer) compile(pattern []byte) error {
-	if s.re != nil && s.source == string(pattern) {
+// compile makes expr, which stands at path, the expression, unless it is already.
+func (s *scorer) compile(path string, expr []byte) error {
+	if s.re != nil && s.source == string(expr) {
 		return nil
 	}
-	if len(pattern) > maxPattern {
-		return fault.New(fault.Limit, "", "expression of %d bytes, limit %d", len(pattern), maxPattern)
+	if len(expr) > maxPattern {
+		return fault.New(fault.Limit, path, "expression of %d bytes, limit %d", len(expr), maxPattern)
 	}
-	source := string(pattern)
-	full := source
-	if s.whole {
-		full = `\A(?:` + source + `)\z`
+	source := string(expr)
+	re, err := pattern.Compile(source)
+	if err == nil && s.whole {
+		re, err = pattern.Compile(`\A(?:` + source + `)\z`)
 	}
-	re, err := regexp.Compile(full)
 	if err != nil {
-		return fault.Wrap(fault.Invalid, "pattern", err, "is no regular expression")
+		return fault.Wrap(fault.Invalid, path, err, "is no regular expression")
 	}
 	s.re, s.source = re, source
 	return nil

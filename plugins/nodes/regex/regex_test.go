@@ -23,6 +23,12 @@ func TestRegex(t *testing.T) {
 	n.WantFault(`{"expected":{"re":1},"output":{"text":""}}`, fault.Invalid)
 	n.WantFault(`{"output":{"text":""}}`, fault.Invalid)
 	n.WantFault(`{"expected":{"re":"`+strings.Repeat("a", maxPattern+1)+`"},"output":{"text":""}}`, fault.Limit)
+	if _, err := n.TryProcess(`{"expected":{"re":"("},"output":{"text":""}}`); !strings.HasPrefix(err.Error(), "expected.re: is no regular expression: error parsing") {
+		t.Errorf("%v", err)
+	}
+	if err := n.TryConfigure(`{"pattern":"a)(b","whole":true}`); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a pattern that is none by itself: %v", err)
+	}
 	n.Configure(`{"pattern":"a|ab","whole":true}`)
 	n.Want(`{"output":"ab"}`, yes)
 	n.Want(`{"output":"abc"}`, no)

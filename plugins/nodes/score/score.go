@@ -11,6 +11,7 @@ import (
 // expected.
 type Pair struct {
 	output, expected string
+	where            string // of what is expected, for messages
 	missing          string // the comment when the output has no such part
 }
 
@@ -18,8 +19,15 @@ type Pair struct {
 // path).
 func Configure(c *node.Config) Pair {
 	path := c.String("path", ".")
-	return Pair{path, c.String("expected", path), "the output has no value at " + path}
+	p := Pair{path, c.String("expected", path), "expected", "the output has no value at " + path}
+	if p.expected != "." {
+		p.where += "." + p.expected
+	}
+	return p
 }
+
+// Where returns the path in the document at which the expected value stands.
+func (p Pair) Where() string { return p.where }
 
 // Read returns the two parts that the document in holds. Missing is a value for
 // got, which the scorer judges, and an Invalid fault for want.
@@ -30,7 +38,8 @@ func (p Pair) Read(in []byte) (got, want node.Value, err error) {
 	}
 	want = doc.Get("expected").Path(p.expected)
 	if want.Kind() == node.Missing {
-		return got, want, fault.New(fault.Invalid, "expected."+p.expected, "is missing")
+		return got, want, fault.New(fault.Invalid, p.where, "is missing").
+			WithHint("a scorer takes {input, expected, output}; the setting expected says where in expected the value stands")
 	}
 	return p.Output(doc), want, nil
 }
@@ -44,7 +53,7 @@ func (p Pair) Missing(out *node.Writer) { Write(out, 0, p.missing) }
 // Refuse returns the Invalid fault of an expected value that is not of the
 // wanted kind.
 func (p Pair) Refuse(want node.Value, wanted string) error {
-	return fault.New(fault.Invalid, "expected."+p.expected, "is %s, want %s", want.Kind(), wanted)
+	return fault.New(fault.Invalid, p.where, "is %s, want %s", want.Kind(), wanted)
 }
 
 // Write writes a score, to six decimals, and why it is that.
