@@ -185,7 +185,6 @@ func (h *Host) decode(ctx context.Context, doc Document) (g *graph.Graph, pol *g
 		opts = append(opts, graph.StepsLimited())
 	}
 	own = append(own, g.Validate(known, opts...)...)
-	own = append(own, unserved(g)...)
 	if !ofPolicy.HasErrors() {
 		own = append(own, h.checkCollector(g, limits)...)
 	}
@@ -193,24 +192,6 @@ func (h *Host) decode(ctx context.Context, doc Document) (g *graph.Graph, pol *g
 		ofPolicy = append(ofPolicy, h.checkPolicy(g, pol)...)
 	}
 	return g, pol, own, ofPolicy, failed
-}
-
-// unserved finds what the engine can do and this host cannot: it keeps no journal
-// of runs, so a run can neither be resumed nor wait for a person.
-func unserved(g *graph.Graph) (findings graph.Findings) {
-	bad := func(path, what string) {
-		findings = append(findings, graph.Finding{Severity: graph.SeverityError, Path: path,
-			Message: what + " is not served by this version of the host", Hint: "remove it"})
-	}
-	if g.Durable {
-		bad("durable", "a durable graph")
-	}
-	for _, n := range g.Nodes {
-		if n.Wait != nil {
-			bad("nodes."+n.Name+".wait", "waiting for a person")
-		}
-	}
-	return findings
 }
 
 // placed returns findings of another file as findings beside those of the graph:

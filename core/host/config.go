@@ -54,6 +54,14 @@ type Config struct {
 	Parallel int // node executions in flight a run; default GOMAXPROCS
 	CacheMiB int // memory for outputs of nodes with a cache; default 64
 
+	// LeaveRuns leaves runs that an earlier host was interrupted in, and those whose
+	// deadline comes, until Resume asks for them; for a host that is open for a
+	// moment only.
+	LeaveRuns bool
+	// RunRetention is how long runs with checkpoints are listed, and their outputs
+	// kept, after they ended; default 7 days, below 0 for ever.
+	RunRetention time.Duration
+
 	Logger *slog.Logger // default discards
 }
 
@@ -121,6 +129,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Nodes.Timeout == 0 {
 		c.Nodes.Timeout = graph.Duration(30 * time.Second)
+	}
+	if c.RunRetention == 0 {
+		c.RunRetention = 7 * 24 * time.Hour
 	}
 	if c.CacheMiB == 0 {
 		c.CacheMiB = 64

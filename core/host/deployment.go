@@ -23,6 +23,7 @@ type deployment struct {
 	limits  graph.Limits
 	program *engine.Program
 	profile *profile
+	durable bool // its runs have checkpoints
 
 	nodes   []*wasmhost.Node
 	modules []*module
@@ -86,16 +87,22 @@ func (h *Host) prepare(ctx context.Context, l *graph.Locked, label string) (_ *d
 	if d.profile, err = h.profile(ctx, name); err != nil {
 		return nil, err
 	}
-	d.program, err = engine.Build(plan, func(path string, plan *graph.Plan, n *graph.PlanNode) (engine.NodeRunner, error) {
+	d.durable = plan.Graph.Durable || plan.Waits()
+	d.program, err = engine.Build(plan, func(path string, plan *graph.Plan, n *graph.PlanNode) (r engine.NodeRunner, err error) {
 		if n.Spec.Native != "" {
 			fn, ok := h.cfg.Natives[n.Spec.Native]
 			if !ok {
 				return nil, fault.New(fault.NotFound, "nodes."+path+".native", "the host has no Go function %q", n.Spec.Native).
 					WithHint("register it in host.Config.Natives")
 			}
-			return fn, nil
+			r = fn
+		} else if r, err = h.node(ctx, d, path, n.Spec, plan.Locked); err != nil {
+			return nil, err
 		}
-		return h.node(ctx, d, path, n.Spec, plan.Locked)
+		if d.durable {
+			r = watched{r, &h.lives}
+		}
+		return r, nil
 	})
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ import (
 	"github.com/sparkrsi/spark/core/engine"
 	"github.com/sparkrsi/spark/core/plughost"
 	"github.com/sparkrsi/spark/core/rollout"
+	"github.com/sparkrsi/spark/core/run"
 	"github.com/sparkrsi/spark/core/store"
 	"github.com/sparkrsi/spark/core/wasmhost"
 	"github.com/sparkrsi/spark/sdk/fault"
@@ -35,6 +36,11 @@ type Host struct {
 	cache      engine.Cache // of nodes with a cache, in production runs
 	closeCache func() error // of the part on disk; nil without
 	router     rollout.Router[*deployment]
+
+	ctx       context.Context // of runs with checkpoints; ends with errClosing
+	stop      context.CancelCauseFunc
+	lives     lives
+	deadlines chan struct{} // wakes tend
 
 	apply sync.Mutex // serialises changes of what is served
 
@@ -64,7 +70,9 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, log: cfg.Logger, store: s, profiles: map[string]*profile{}, pinned: map[string]*deployment{}, admitted: map[string]*module{}}
+	h := &Host{cfg: cfg, log: cfg.Logger, store: s, profiles: map[string]*profile{}, pinned: map[string]*deployment{}, admitted: map[string]*module{},
+		lives: lives{byID: map[run.ID]*live{}}, deadlines: make(chan struct{}, 1)}
+	h.ctx, h.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	h.models = &models{host: h}
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(err, h.Close(context.WithoutCancel(ctx)))
@@ -97,11 +105,17 @@ func (h *Host) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return nil
+	leave, err := h.enter()
+	if err == nil {
+		go func() { defer leave(); h.tend() }()
+	}
+	return err
 }
 
-// Close ends the host: it waits for runs until ctx is done, writes what telemetry
-// holds, ends the plugins and frees the data folder. A second call returns nil.
+// Close ends the host: it interrupts the runs with checkpoints, which go on when
+// the folder is opened again, waits for the others until ctx is done, writes what
+// telemetry holds, ends the plugins and frees the data folder. A second call
+// returns nil.
 func (h *Host) Close(ctx context.Context) error {
 	h.mu.Lock()
 	if h.closed {
@@ -110,6 +124,7 @@ func (h *Host) Close(ctx context.Context) error {
 	}
 	h.closed = true
 	h.mu.Unlock()
+	h.stop(errClosing)
 	done := make(chan struct{})
 	go func() { h.running.Wait(); close(done) }()
 	var errs []error

@@ -154,8 +154,6 @@ func TestBadDocuments(t *testing.T) {
 		"config type":           {strings.Replace(good, `config: {template: "2.0.0 {{name}}"}`, `config: {template: 7}`, 1), "nodes.first.config.template"},
 		"cycle":                 {good + "  - {from: third, to: first}\noutput: [third]\n", "max_visits"},
 		"missing asset":         {strings.Replace(good, "start: first", "assets: {corpus: nowhere.jsonl}\nstart: first", 1), "corpus"},
-		"durable":               {strings.Replace(good, "start: first", "durable: true\nstart: first", 1), "not served"},
-		"wait":                  {strings.Replace(good, `third:  {module: template@^1, config: {template: "{{text}} 2.0.0"}}`, `third: {wait: {prompt: "go on?", choices: ["yes", "no"]}}`, 1), "not served"},
 		"refused by the module": {strings.Replace(good, `"2.0.0 {{name}}"`, `"2.0.0 {{name"`, 1), "nodes.first"},
 	} {
 		_, err := h.Apply(t.Context(), Document{GraphFile: "greet.yaml", Graph: []byte(c.doc)})

@@ -29,6 +29,11 @@ func (l lab) Prepare(ctx context.Context, base *graph.Locked, g *graph.Graph) (r
 	if err != nil {
 		return nil, err
 	}
+	if d.program.Plan.Waits() {
+		d.release()
+		return nil, fault.New(fault.Invalid, "nodes", "graph %q waits for a person, so no experiment can run it", g.Name).
+			WithHint("put what shall be improved into a graph of its own that this one holds, or try a version on old runs with `spark runs replay`")
+	}
 	return &arm{host: l.host, d: d}, nil
 }
 

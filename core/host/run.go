@@ -10,6 +10,7 @@ import (
 	"github.com/sparkrsi/spark/core/engine"
 	"github.com/sparkrsi/spark/core/graph"
 	"github.com/sparkrsi/spark/core/run"
+	"github.com/sparkrsi/spark/core/store"
 	"github.com/sparkrsi/spark/sdk/fault"
 )
 
@@ -22,22 +23,29 @@ type Request struct {
 	Parent  [8]byte         // the caller's span
 }
 
-// Result is one finished run. A failed run has Error set and no output.
+// Result is how far a run came: to its end, or to where it waits for a person.
 type Result struct {
-	RunID      string          `json:"run_id"`
-	Graph      string          `json:"graph"`
-	Version    string          `json:"version"`
-	VersionID  string          `json:"version_id"`
-	Output     json.RawMessage `json:"output,omitempty"`
-	OutputNode string          `json:"output_node,omitempty"`
-	Steps      int             `json:"steps"`
-	Seconds    float64         `json:"seconds"`
-	Tokens     int64           `json:"tokens,omitempty"`
-	CostUSD    float64         `json:"cost_usd,omitempty"`
+	RunID     string          `json:"run_id"`
+	Graph     string          `json:"graph"`
+	Version   string          `json:"version"`
+	VersionID string          `json:"version_id"`
+	Status    store.RunStatus `json:"status"` // running: it goes on without its caller
+	// Waiting are the questions of a run that waits. Answer continues it.
+	Waiting    []engine.Question `json:"waiting,omitempty"`
+	Output     json.RawMessage   `json:"output,omitempty"`
+	OutputNode string            `json:"output_node,omitempty"`
+	Steps      int               `json:"steps"`
+	Seconds    float64           `json:"seconds"`
+	Tokens     int64             `json:"tokens,omitempty"`
+	CostUSD    float64           `json:"cost_usd,omitempty"`
 }
 
 // Run executes a graph once and returns its output. Errors are faults; a run that
 // failed returns its Result beside the error, for its id and version.
+//
+// A run with checkpoints, of a graph that is durable or waits for a person, belongs
+// to the host: when ctx ends, Run returns with Cancelled and the run goes on. When it
+// has to wait for a person, Run returns without an error and with the questions.
 func (h *Host) Run(ctx context.Context, req Request) (*Result, error) {
 	leave, err := h.enter()
 	if err != nil {
@@ -51,11 +59,18 @@ func (h *Host) Run(ctx context.Context, req Request) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer d.release()
 	info := d.info(run.Production)
 	if req.TraceID != (run.ID{}) {
 		info.TraceID, info.ParentSpan = req.TraceID, req.Parent
 	}
+	if d.durable {
+		return h.begin(ctx, d, info, req.Input)
+	}
+	defer d.release()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	h.lives.enter(&live{info: info, cancel: cancel})
+	defer h.lives.leave(info.ID)
 	var obs engine.Observer
 	if r := d.profile.rec.Begin(info); r != nil {
 		obs = r
@@ -73,18 +88,29 @@ func (d *deployment) info(kind run.Kind) *run.Info {
 		GraphType: d.program.Plan.Type, Kind: kind, Started: time.Now(), TelemetryOff: d.profile.rec == nil}
 }
 
-// run executes d under its limits.
+// run executes d under its limits and without checkpoints.
 func (d *deployment) run(ctx context.Context, input []byte, o engine.Options) (*Result, error) {
-	info := o.Info
 	o.Limits = d.limits
 	res, err := engine.Run(ctx, d.program, input, o)
+	status := store.RunFinished
+	if err != nil {
+		status = store.RunFailed
+		if ctx.Err() != nil {
+			status = store.RunCancelled
+		}
+	}
+	return resultOf(o.Info, res, status), err
+}
+
+// resultOf returns how far a run came; res may be nil.
+func resultOf(info *run.Info, res *engine.Result, status store.RunStatus) *Result {
 	out := &Result{RunID: info.ID.String(), Graph: info.Graph, Version: info.Version, VersionID: info.VersionID,
-		Seconds: time.Since(info.Started).Seconds()}
+		Status: status, Seconds: time.Since(info.Started).Seconds()}
 	if res != nil {
 		out.Output, out.OutputNode, out.Steps = res.Output, res.OutputNode, res.Steps
 		out.Tokens, out.CostUSD = res.Usage.InputTokens+res.Usage.OutputTokens, res.Usage.Cost
 	}
-	return out, err
+	return out
 }
 
 // pick returns the deployment that serves a version, retained for one run.

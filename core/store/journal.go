@@ -3,57 +3,57 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"sync"
 
 	"github.com/sparkrsi/spark/sdk/fault"
 )
 
-// The bounds of one commit of journal rows.
+// The bounds of one common commit.
 const (
-	maxGroupRows  = 512
-	maxGroupBytes = 8 << 20
+	maxGroupWrites = 512
+	maxGroupBytes  = 8 << 20
 )
 
-// group gathers the journal rows of concurrent runs into common transactions, so
-// that they share the wait for the disk. There is no goroutine behind it: the
-// first that comes commits, the others that came meanwhile wait for the next
-// commit, which the first of them makes.
+// group gathers what concurrent runs write into common transactions, so that they
+// share the wait for the disk. There is no goroutine behind it: the first that
+// comes commits, the others that came meanwhile wait for the next commit, which
+// the first of them makes.
 type group struct {
 	db *sql.DB
 
 	mu      sync.Mutex // guards the fields below
-	waiting []*row
+	waiting []*write
 	busy    bool // somebody commits
 }
 
-// row is one journal row on its way.
-type row struct {
-	run  string
-	seq  int
-	body []byte
+// write is one change on its way.
+type write struct {
+	size int // bytes, for the bounds
+	// do makes the change. A fault refuses this write alone, which then must not have
+	// changed anything; any other error fails the whole transaction.
+	do   func(ctx context.Context, tx *sql.Tx) error
 	done chan bool // true: committed or failed with err; false: lead the next commit
 	err  error
 }
 
-// AppendJournal appends row seq, counted from 0, to the journal of a run that has not
-// ended and returns once it is on disk. Rows of several runs are committed
-// together. It fails with Conflict when the run has ended or has that row, and
-// then nothing is appended.
-func (s *Store) AppendJournal(id string, seq int, body []byte) error {
-	g, r := s.log, &row{run: id, seq: seq, body: body, done: make(chan bool, 1)}
+// write returns once do is on disk, or refused. It does not end with a context: a
+// change is on disk or refused, never in doubt.
+func (g *group) write(size int, do func(ctx context.Context, tx *sql.Tx) error) error {
+	w := &write{size: size, do: do, done: make(chan bool, 1)}
 	g.mu.Lock()
-	g.waiting = append(g.waiting, r)
+	g.waiting = append(g.waiting, w)
 	if g.busy {
 		g.mu.Unlock()
-		if <-r.done {
-			return r.err
+		if <-w.done {
+			return w.err
 		}
 		g.mu.Lock()
 	}
 	g.busy = true
-	n, size := 0, 0
-	for n < len(g.waiting) && n < maxGroupRows && size < maxGroupBytes {
-		size += len(g.waiting[n].body)
+	n, bytes := 0, 0
+	for n < len(g.waiting) && n < maxGroupWrites && bytes < maxGroupBytes {
+		bytes += g.waiting[n].size
 		n++
 	}
 	batch := g.waiting[:n:n]
@@ -68,20 +68,20 @@ func (s *Store) AppendJournal(id string, seq int, body []byte) error {
 	}
 	g.mu.Unlock()
 	for _, o := range batch {
-		if o != r {
+		if o != w {
 			o.done <- true
 		}
 	}
-	return r.err
+	return w.err
 }
 
-// commit writes a batch in one transaction. A row that is refused fails alone.
-func (g *group) commit(batch []*row) {
-	ctx := context.Background() // a row is on disk or refused, never in doubt
+// commit makes a batch of changes in one transaction.
+func (g *group) commit(batch []*write) {
+	ctx := context.Background()
 	fail := func(err error) {
-		for _, r := range batch {
-			if r.err == nil {
-				r.err = dbFault("append to the journal", err)
+		for _, w := range batch {
+			if w.err == nil {
+				w.err = dbFault("write runs", err)
 			}
 		}
 	}
@@ -91,24 +91,37 @@ func (g *group) commit(batch []*row) {
 		return
 	}
 	defer tx.Rollback()
-	add, err := tx.PrepareContext(ctx, `INSERT INTO journal SELECT id, ?, ? FROM runs WHERE id = ? AND status IN ('running', 'waiting') ON CONFLICT DO NOTHING`)
-	if err != nil {
-		fail(err)
-		return
-	}
-	defer add.Close()
-	for _, r := range batch {
-		res, err := add.ExecContext(ctx, r.seq, r.body, r.run)
-		if err != nil {
+	for _, w := range batch {
+		var refused *fault.Error
+		if err := w.do(ctx, tx); errors.As(err, &refused) {
+			w.err = err
+		} else if err != nil {
 			fail(err)
 			return
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			r.err = fault.New(fault.Conflict, r.run, "the run has ended, or its journal has row %d", r.seq).
-				WithHint("somebody else cancelled or resumed the run")
 		}
 	}
 	if err := tx.Commit(); err != nil {
 		fail(err)
 	}
 }
+
+// AppendJournal appends row seq, counted from 0, to the journal of a run that has not
+// ended and returns once it is on disk. Rows of several runs are committed
+// together. It fails with Conflict when the run has ended or has that row, and
+// then nothing is appended.
+func (s *Store) AppendJournal(id string, seq int, body []byte) error {
+	return s.log.write(len(body), func(ctx context.Context, tx *sql.Tx) error {
+		res, err := tx.StmtContext(ctx, s.append).ExecContext(ctx, seq, body, id)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return fault.New(fault.Conflict, id, "the run has ended, or its journal has row %d", seq).
+				WithHint("somebody else cancelled or resumed the run")
+		}
+		return nil
+	})
+}
+
+// appendRow is the statement behind AppendJournal: sequence, body and run.
+const appendRow = `INSERT INTO journal SELECT id, ?, ? FROM runs WHERE id = ? AND status IN ('running', 'waiting') ON CONFLICT DO NOTHING`

@@ -26,21 +26,24 @@ const (
 // Final reports whether a run with this status has ended.
 func (s RunStatus) Final() bool { return s == RunFinished || s == RunFailed || s == RunCancelled }
 
-// Run is a run with checkpoints. What it holds of the user's data, the input, the
-// questions and the journal, is removed when it ends.
+// Run is a run with checkpoints. What it was made of, the input, the questions and
+// the journal, is removed when it ends; the output stays until the run is forgotten.
 type Run struct {
-	ID       string          `json:"id"` // 32 hex digits
-	Graph    string          `json:"graph"`
-	Version  string          `json:"version_id"`
-	Label    string          `json:"version"`
-	Status   RunStatus       `json:"status"`
-	Input    []byte          `json:"-"`                 // JSON; nil in lists and once the run has ended
-	Waiting  json.RawMessage `json:"waiting,omitempty"` // the open questions, as the engine gave them
-	Deadline time.Time       `json:"deadline,omitzero"` // of the first question that has one
-	Error    string          `json:"error,omitempty"`
-	Steps    int             `json:"steps"` // recorded ones
-	Created  time.Time       `json:"created"`
-	Changed  time.Time       `json:"changed"` // of the status
+	ID          string          `json:"id"` // 32 hex digits
+	Graph       string          `json:"graph"`
+	Version     string          `json:"version_id"`
+	Label       string          `json:"version"`
+	TraceID     string          `json:"trace_id"`              // 32 hex digits
+	Parent      string          `json:"parent_span,omitempty"` // of the caller: 16 hex digits, empty for none
+	Status      RunStatus       `json:"status"`
+	Input       []byte          `json:"-"`                 // JSON; nil in lists and once the run has ended
+	Output      json.RawMessage `json:"output,omitempty"`  // of a finished run; nil in lists
+	Waiting     json.RawMessage `json:"waiting,omitempty"` // the open questions, as the engine gave them
+	Deadline    time.Time       `json:"deadline,omitzero"` // of the first question that has one
+	Error       string          `json:"error,omitempty"`
+	Checkpoints int             `json:"checkpoints"` // kept so far, or in all
+	Created     time.Time       `json:"created"`
+	Changed     time.Time       `json:"changed"` // of the status
 }
 
 // RunChange is how a run goes on.
@@ -49,6 +52,7 @@ type RunChange struct {
 	Waiting  json.RawMessage // with RunWaiting
 	Deadline time.Time       // with RunWaiting, may be zero
 	Error    string          // with RunFailed and RunCancelled
+	Output   json.RawMessage // with RunFinished
 }
 
 // RunFilter chooses runs. A zero field chooses all.
@@ -59,26 +63,33 @@ type RunFilter struct {
 	Limit  int       // newest first; 0 is 1000
 }
 
-// StartRun stores a run that begins, with the status running. It fails with
-// Conflict when the id is taken.
-func (s *Store) StartRun(ctx context.Context, r Run) error {
-	now := time.Now().UnixNano()
-	res, err := s.db.ExecContext(ctx, `INSERT INTO runs VALUES (?,?,?,?,?,?,'',0,'',0,?,?) ON CONFLICT DO NOTHING`,
-		r.ID, r.Graph, r.Version, r.Label, RunRunning, r.Input, now, now)
-	if err != nil {
-		return dbFault("start run", err)
+// StartRun stores a run that begins, with the status running; a Created that is
+// zero is now. It fails with Conflict when the id is taken.
+func (s *Store) StartRun(_ context.Context, r Run) error {
+	now := time.Now()
+	if r.Created.IsZero() {
+		r.Created = now
 	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return fault.New(fault.Conflict, r.ID, "there is a run with this id")
-	}
-	return nil
+	return s.log.write(len(r.Input), func(ctx context.Context, tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `INSERT INTO runs (id, graph, version, label, trace, parent, status, input, waiting, deadline, error, steps, created, changed)
+			VALUES (?,?,?,?,?,?,?,?,'',0,'',0,?,?) ON CONFLICT DO NOTHING`,
+			r.ID, r.Graph, r.Version, r.Label, r.TraceID, r.Parent, RunRunning, r.Input, r.Created.UnixNano(), now.UnixNano())
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return fault.New(fault.Conflict, r.ID, "there is a run with this id")
+		}
+		return nil
+	})
 }
 
 // ChangeRun brings a run from the status from into another one. A final status
 // removes its input, its questions and its journal. It fails with Conflict when the run has
-// another status than from, and with NotFound when there is no such run.
-func (s *Store) ChangeRun(ctx context.Context, id string, from RunStatus, c RunChange) error {
-	return s.tx(ctx, "change run", func(tx *sql.Tx) error {
+// another status than from, and with NotFound when there is no such run. Changes
+// of several runs are committed together.
+func (s *Store) ChangeRun(_ context.Context, id string, from RunStatus, c RunChange) error {
+	return s.log.write(len(c.Waiting)+len(c.Output), func(ctx context.Context, tx *sql.Tx) error {
 		var now RunStatus
 		err := tx.QueryRowContext(ctx, `SELECT status FROM runs WHERE id = ?`, id).Scan(&now)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -94,9 +105,9 @@ func (s *Store) ChangeRun(ctx context.Context, id string, from RunStatus, c RunC
 		if !c.Deadline.IsZero() {
 			deadline = c.Deadline.UnixNano()
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE runs SET status = ?, waiting = ?, deadline = ?, error = ?, changed = ?,
+		_, err = tx.ExecContext(ctx, `UPDATE runs SET status = ?, waiting = ?, deadline = ?, error = ?, output = ?, changed = ?,
 			steps = coalesce((SELECT max(seq) + 1 FROM journal WHERE run = runs.id), 0) WHERE id = ?`,
-			c.Status, string(c.Waiting), deadline, c.Error, time.Now().UnixNano(), id)
+			c.Status, string(c.Waiting), deadline, c.Error, []byte(c.Output), time.Now().UnixNano(), id)
 		if err != nil || !c.Status.Final() {
 			return err
 		}
@@ -125,7 +136,7 @@ func (s *Store) Run(ctx context.Context, id string) (*Run, error) {
 	if len(id) < 6 || len(id) > 32 || strings.Trim(id, "0123456789abcdef") != "" {
 		return nil, fault.New(fault.Invalid, id, "a run is named by 6 to 32 hex digits of its id")
 	}
-	list, err := s.runs(ctx, "input", `WHERE id >= ? AND id < ? ORDER BY id LIMIT 2`, id, id+"g")
+	list, err := s.runs(ctx, "input, output", `WHERE id >= ? AND id < ? ORDER BY id LIMIT 2`, id, id+"g")
 	switch {
 	case err != nil:
 		return nil, err
@@ -152,11 +163,23 @@ func (s *Store) Runs(ctx context.Context, f RunFilter) ([]*Run, error) {
 		where += ` AND status = ? AND deadline > 0 AND deadline <= ?`
 		args = append(args, RunWaiting, f.Due.UnixNano())
 	}
-	return s.runs(ctx, "NULL", where+` ORDER BY created DESC, id LIMIT ?`, append(args, f.Limit)...)
+	return s.runs(ctx, "NULL, NULL", where+` ORDER BY created DESC, id LIMIT ?`, append(args, f.Limit)...)
 }
 
-func (s *Store) runs(ctx context.Context, input, where string, args ...any) ([]*Run, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT id, graph, version, label, status, `+input+`, waiting, deadline, error, created, changed,
+// NextDeadline returns the earliest deadline of a waiting run, zero when none has
+// one.
+func (s *Store) NextDeadline(ctx context.Context) (time.Time, error) {
+	var at sql.NullInt64
+	err := s.db.QueryRowContext(ctx, `SELECT min(deadline) FROM runs WHERE deadline > 0 AND status = ?`, RunWaiting).Scan(&at)
+	if err != nil || !at.Valid {
+		return time.Time{}, dbFault("read runs", err)
+	}
+	return time.Unix(0, at.Int64).UTC(), nil
+}
+
+// runs reads runs; bodies are the columns of input and output, or NULL for each.
+func (s *Store) runs(ctx context.Context, bodies, where string, args ...any) ([]*Run, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT id, graph, version, label, trace, parent, status, `+bodies+`, waiting, deadline, error, created, changed,
 		CASE WHEN status = 'running' THEN coalesce((SELECT max(seq) + 1 FROM journal WHERE run = runs.id), 0) ELSE steps END
 		FROM runs `+where, args...)
 	if err != nil {
@@ -167,11 +190,13 @@ func (s *Store) runs(ctx context.Context, input, where string, args ...any) ([]*
 	for rows.Next() {
 		var r Run
 		var waiting string
+		var output []byte
 		var deadline, created, changed int64
-		if err := rows.Scan(&r.ID, &r.Graph, &r.Version, &r.Label, &r.Status, &r.Input, &waiting, &deadline, &r.Error,
-			&created, &changed, &r.Steps); err != nil {
+		if err := rows.Scan(&r.ID, &r.Graph, &r.Version, &r.Label, &r.TraceID, &r.Parent, &r.Status, &r.Input, &output, &waiting, &deadline, &r.Error,
+			&created, &changed, &r.Checkpoints); err != nil {
 			return nil, dbFault("read runs", err)
 		}
+		r.Output = output
 		r.Created, r.Changed = time.Unix(0, created).UTC(), time.Unix(0, changed).UTC()
 		if deadline > 0 {
 			r.Deadline = time.Unix(0, deadline).UTC()

@@ -159,7 +159,7 @@ func TestRuns(t *testing.T) {
 		t.Errorf("no run: %v", err)
 	}
 	r, err := s.Run(ctx, id)
-	if err != nil || r.Status != RunWaiting || string(r.Input) != string(secret) || !r.Deadline.Equal(due) || r.Steps != 5 || string(r.Waiting) != `[{"id":"ok"}]` {
+	if err != nil || r.Status != RunWaiting || string(r.Input) != string(secret) || !r.Deadline.Equal(due) || r.Checkpoints != 5 || string(r.Waiting) != `[{"id":"ok"}]` {
 		t.Errorf("waiting run %+v, %v", r, err)
 	}
 	for at, want := range map[int64]int{1999: 0, 2000: 1} {
@@ -173,7 +173,7 @@ func TestRuns(t *testing.T) {
 	if err := s.ChangeRun(ctx, id, RunWaiting, RunChange{Status: RunFailed, Error: "nodes.a: no"}); err != nil {
 		t.Fatal(err)
 	}
-	if r, err = s.Run(ctx, id[:32]); err != nil || r.Input != nil || r.Waiting != nil || r.Error != "nodes.a: no" || r.Steps != 5 {
+	if r, err = s.Run(ctx, id[:32]); err != nil || r.Input != nil || r.Waiting != nil || r.Error != "nodes.a: no" || r.Checkpoints != 5 {
 		t.Errorf("failed run %+v, %v", r, err)
 	}
 	if rows, err := s.Journal(ctx, id); err != nil || len(rows) != 0 {
@@ -235,28 +235,79 @@ func BenchmarkJournal(b *testing.B) {
 	}
 }
 
-// A folder of the first schema gains the tables of runs and keeps what it had.
+// A folder of an earlier schema gains what is new and keeps what it had.
 func TestMigrateRuns(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "spark.db")
-	db, err := sql.Open("sqlite", "file:"+path)
-	if err != nil {
-		t.Fatal(err)
+	for from := 1; from < schemaVersion; from++ {
+		dir := t.TempDir()
+		db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "spark.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for v := range from {
+			if err := migrate(t.Context(), db, v); err != nil {
+				t.Fatal(err)
+			}
+		}
+		old := []string{`INSERT INTO records (kind, id, graph, body, created) VALUES ('k', 'old', 'g', '{}', 1)`}
+		if from >= 2 {
+			old = append(old, fmt.Sprintf(`INSERT INTO runs VALUES ('%s','g','v','1.0.0','running',x'7b7d','',0,'',0,7,8)`, runID(0)),
+				fmt.Sprintf(`INSERT INTO journal VALUES ('%s',0,x'78')`, runID(0)))
+		}
+		for _, stmt := range old {
+			if _, err := db.Exec(stmt); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, dir)
+		if list, err := s.Records(t.Context(), "g", "k"); err != nil || len(list) != 1 || list[0].ID != "old" {
+			t.Errorf("from %d: records %v, %v", from, list, err)
+		}
+		if r, err := s.Run(t.Context(), runID(0)); from >= 2 && (err != nil || r.Status != RunRunning || string(r.Input) != "{}" || r.Checkpoints != 1 || r.TraceID != "" || r.Output != nil) {
+			t.Errorf("from %d: run %+v, %v", from, r, err)
+		}
+		started := Run{ID: runID(1), Graph: "g", TraceID: runID(2), Parent: "0102030405060708", Created: time.Unix(5, 6)}
+		if err := s.StartRun(t.Context(), started); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := s.Run(t.Context(), runID(1)); err != nil || r.TraceID != runID(2) || r.Parent != started.Parent || !r.Created.Equal(started.Created) {
+			t.Errorf("from %d: run %+v, %v", from, r, err)
+		}
 	}
-	if err := migrate(t.Context(), db, 0); err != nil {
-		t.Fatal(err)
+}
+
+// The next deadline is that of a run that waits.
+func TestNextDeadline(t *testing.T) {
+	s := open(t, t.TempDir())
+	for i, at := range []int64{0, 3000, 2000} {
+		if err := s.StartRun(t.Context(), Run{ID: runID(i), Graph: "g"}); err != nil {
+			t.Fatal(err)
+		}
+		c := RunChange{Status: RunWaiting}
+		if at > 0 {
+			c.Deadline = time.Unix(at, 0)
+		}
+		if err := s.ChangeRun(t.Context(), runID(i), RunRunning, c); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if _, err := db.Exec(`INSERT INTO records (kind, id, graph, body, created) VALUES ('k', 'old', 'g', '{}', 1)`); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s := open(t, dir)
-	if list, err := s.Records(t.Context(), "g", "k"); err != nil || len(list) != 1 || list[0].ID != "old" {
-		t.Errorf("records %v, %v", list, err)
-	}
-	if err := s.StartRun(t.Context(), Run{ID: runID(1), Graph: "g"}); err != nil {
-		t.Error(err)
+	for _, want := range []time.Time{time.Unix(2000, 0), time.Unix(3000, 0), {}} {
+		if got, err := s.NextDeadline(t.Context()); err != nil || !got.Equal(want) {
+			t.Errorf("next deadline %v, want %v, %v", got, want, err)
+		}
+		due, err := s.Runs(t.Context(), RunFilter{Due: want})
+		if err != nil || !want.IsZero() && len(due) != 1 {
+			t.Fatal(due, err)
+		}
+		if !want.IsZero() {
+			if err := s.ChangeRun(t.Context(), due[0].ID, RunWaiting, RunChange{Status: RunFinished, Output: []byte("7")}); err != nil {
+				t.Fatal(err)
+			}
+			if r, err := s.Run(t.Context(), due[0].ID); err != nil || string(r.Output) != "7" {
+				t.Errorf("%+v %v", r, err)
+			}
+		}
 	}
 }

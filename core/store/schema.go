@@ -15,7 +15,7 @@ import (
 // the migrations below.
 const (
 	applicationID = 0x5350524b
-	schemaVersion = 2
+	schemaVersion = 3
 )
 
 // migrations[i] leads from schema version i to i+1, each in one transaction.
@@ -55,6 +55,11 @@ CREATE INDEX runs_by_status ON runs (status, created);
 CREATE TABLE journal (
   run TEXT NOT NULL REFERENCES runs(id), seq INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (run, seq)
 ) STRICT, WITHOUT ROWID;
+`, `
+ALTER TABLE runs ADD COLUMN trace TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN output BLOB;
+CREATE INDEX runs_by_deadline ON runs (deadline) WHERE deadline > 0;
 `}
 
 // openDB opens, verifies and migrates the database at path.

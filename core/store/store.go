@@ -24,10 +24,11 @@ import (
 
 // Store is an open data folder. Methods are safe for concurrent use.
 type Store struct {
-	dir  string
-	lock *os.File
-	db   *sql.DB
-	log  *group // of journal rows
+	dir    string
+	lock   *os.File
+	db     *sql.DB
+	log    *group    // of what runs write
+	append *sql.Stmt // a row of a journal
 }
 
 // Open opens the data folder dir and creates it where it is missing. It fails
@@ -53,7 +54,11 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 		lock.Close()
 		return nil, err
 	}
-	return &Store{dir: dir, lock: lock, db: db, log: &group{db: db}}, nil
+	s := &Store{dir: dir, lock: lock, db: db, log: &group{db: db}}
+	if s.append, err = db.PrepareContext(ctx, appendRow); err != nil {
+		return nil, errors.Join(dbFault("open", err), s.Close())
+	}
+	return s, nil
 }
 
 // Dir returns the absolute path of the data folder.

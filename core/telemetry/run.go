@@ -412,6 +412,21 @@ func (r *Run) finish(o *run.Observation) {
 	}
 }
 
+// Discard ends the recording of a run that pauses, and leaves no trace of it: when
+// the run goes on it is recorded anew from its start. R must not be used after it.
+func (r *Run) Discard() {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	recorded := r.id != (run.ID{})
+	r.id = run.ID{} // later observations are ignored
+	r.mu.Unlock()
+	if recorded {
+		r.rec.recycle(r)
+	}
+}
+
 // reset empties r for its next run and keeps its memory.
 func (r *Run) reset() {
 	t := &r.t

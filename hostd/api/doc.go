@@ -95,6 +95,17 @@ type Run struct {
 	TraceParent string          `json:"-"` // W3C traceparent, sent as the header
 }
 
+// Answer answers a question that a run waits for.
+type Answer struct {
+	Question string          `json:"question"` // its id
+	Answer   json.RawMessage `json:"answer"`
+}
+
+// Cancelled names a run that was told to end.
+type Cancelled struct {
+	Run string `json:"run_id"` // as it was named
+}
+
 // Module is one stored module, with how it was pushed where that is known.
 type Module struct {
 	*store.Module

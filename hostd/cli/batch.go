@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sparkrsi/spark/core/stats"
+	"github.com/sparkrsi/spark/core/store"
 	"github.com/sparkrsi/spark/hostd/api"
 	"github.com/sparkrsi/spark/sdk/fault"
 )
@@ -45,6 +46,7 @@ type outcome struct {
 	ID      string          `json:"id,omitempty"`
 	RunID   string          `json:"run_id,omitempty"`
 	Version string          `json:"version,omitempty"`
+	Status  store.RunStatus `json:"status,omitempty"`
 	Seconds float64         `json:"seconds"`
 	Output  json.RawMessage `json:"output,omitempty"`
 	Error   *api.Error      `json:"error,omitempty"`
@@ -55,6 +57,7 @@ type batchResult struct {
 	Graph     string         `json:"graph"`
 	Runs      int            `json:"runs"`
 	Succeeded int            `json:"succeeded"`
+	Waiting   int            `json:"waiting,omitempty"` // for a person; no failure
 	Failed    int            `json:"failed"`
 	Seconds   float64        `json:"seconds"`
 	PerSecond float64        `json:"runs_per_second"`
@@ -127,7 +130,9 @@ func (a *app) runAll(ctx context.Context, c *api.Client, b batch, examples []exa
 		if o.Version != "" {
 			r.Versions[o.Version]++
 		}
-		if o.Error == nil {
+		if o.Status == store.RunWaiting {
+			r.Waiting++
+		} else if o.Error == nil {
 			r.Succeeded++
 			times = append(times, 1e3*o.Seconds)
 		} else {
@@ -158,7 +163,7 @@ func (a *app) runAll(ctx context.Context, c *api.Client, b batch, examples []exa
 			}
 			o := outcome{Line: ex.line, ID: ex.id}
 			if res != nil {
-				o.RunID, o.Version, o.Seconds, o.Output = res.RunID, res.Version, res.Seconds, res.Output
+				o.RunID, o.Version, o.Status, o.Seconds, o.Output = res.RunID, res.Version, res.Status, res.Seconds, res.Output
 			}
 			if err != nil {
 				o.Error = api.ErrorOf(err)
@@ -193,6 +198,9 @@ func rank(values []float64, q float64) float64 {
 func (r *batchResult) text(w io.Writer) {
 	fmt.Fprintf(w, "%s of %s in %s: %d succeeded, %d failed, %.1f a second\n", count(r.Runs, "run"), r.Graph, seconds(r.Seconds),
 		r.Succeeded, r.Failed, r.PerSecond)
+	if r.Waiting > 0 {
+		fmt.Fprintf(w, "%s for a person: spark runs list --graph %s --status waiting\n", waits(r.Waiting), r.Graph)
+	}
 	if l := r.Latency; l != nil {
 		fmt.Fprintf(w, "latency: median %s, ", seconds(l.P50/1e3))
 		if l.P95 != nil {
@@ -203,6 +211,14 @@ func (r *batchResult) text(w io.Writer) {
 	for _, v := range sorted(r.Versions) {
 		fmt.Fprintf(w, "version %s: %s\n", v, count(r.Versions[v], "run"))
 	}
+}
+
+// waits writes how many runs wait.
+func waits(n int) string {
+	if n == 1 {
+		return "1 run waits"
+	}
+	return fmt.Sprintf("%d runs wait", n)
 }
 
 // examples reads the lines of a batch.

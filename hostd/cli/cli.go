@@ -112,7 +112,7 @@ to do. With -o json standard output holds exactly one JSON document, for an erro
 	a.fromEnvironment()
 	root.AddGroup(&cobra.Group{ID: "work", Title: "Work:"}, &cobra.Group{ID: "look", Title: "Look:"}, &cobra.Group{ID: "host", Title: "Host:"})
 	root.AddCommand(
-		in("work", a.runCommand()), in("work", a.graphCommand()), in("work", a.moduleCommand()), in("work", a.rsiCommand()), in("work", a.demoCommand()),
+		in("work", a.runCommand()), in("work", a.runsCommand()), in("work", a.graphCommand()), in("work", a.moduleCommand()), in("work", a.rsiCommand()), in("work", a.demoCommand()),
 		in("look", a.telemetryCommand()),
 		in("work", a.initCommand()), in("work", a.testkitCommand()), in("host", a.serveCommand()), in("host", a.configCommand()), in("host", a.pluginCommand()), in("host", a.versionCommand()),
 	)

@@ -41,7 +41,7 @@ func (a *app) with(ctx context.Context, f func(*api.Client) error) (err error) {
 	case !fault.Is(err, fault.NotFound):
 		return err
 	}
-	h, handler, err := a.open(ctx, c, a.logger(c.LogLevel, "warn"))
+	h, handler, err := a.open(ctx, c, a.logger(c.LogLevel, "warn"), false)
 	if err != nil {
 		return err
 	}
@@ -56,13 +56,14 @@ func (a *app) with(ctx context.Context, f func(*api.Client) error) (err error) {
 	return f(api.InProcess(handler))
 }
 
-// open opens the host that settings describe, with the stock modules.
-func (a *app) open(ctx context.Context, c *config.Config, log *slog.Logger) (*host.Host, http.Handler, error) {
+// open opens the host that settings describe, with the stock modules. Only one that
+// stays takes up runs that were interrupted: a command ends too soon for them.
+func (a *app) open(ctx context.Context, c *config.Config, log *slog.Logger, stays bool) (*host.Host, http.Handler, error) {
 	hc, err := c.Host()
 	if err != nil {
 		return nil, nil, err
 	}
-	hc.Logger = log
+	hc.Logger, hc.LeaveRuns = log, !stays
 	stock, err := a.Stock()
 	if err != nil {
 		log.Warn("the stock node types are missing", "error", err, "hint", fault.HintOf(err))

@@ -28,9 +28,13 @@ modules of the configuration are watched: a file that changed is verified whole 
 then swapped in; runs under way end on the version they began with. A bad file leaves
 the version before in place, and the log says what is wrong, where, and what to do.
 
-At the end no new runs are taken and those under way have drain_timeout to finish. A
-second signal ends the process at once; what telemetry had not yet written is then
-lost, and nothing else.`,
+Runs with checkpoints that were under way when an earlier process ended are taken up
+at the start, those that wait for a person when their deadline comes.
+
+At the end no new runs are taken and those under way have drain_timeout to finish;
+runs with checkpoints that are not done by then go on at the next start. A second
+signal ends the process at once; what telemetry had not yet written is then lost, and
+nothing else.`,
 		Example: "  spark serve --config spark.yaml\n  spark serve --graphs ./graphs --address 127.0.0.1:7275",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -46,7 +50,7 @@ lost, and nothing else.`,
 				}
 			}
 			log := a.logger(c.LogLevel, "info")
-			h, handler, err := a.open(cmd.Context(), c, log)
+			h, handler, err := a.open(cmd.Context(), c, log, true)
 			if err != nil {
 				return err
 			}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sparkrsi/spark/core/host"
+	"github.com/sparkrsi/spark/core/store"
 	"github.com/sparkrsi/spark/hostd/api"
 	"github.com/sparkrsi/spark/sdk/fault"
 )
@@ -24,7 +26,10 @@ file, - for standard input; without --input it is null.
 
 A line of --inputs is an input, or an example of a dataset: an object with "id" and
 "input". --out writes one JSON line for each run, in the order of their ends.
-The exit status is 1 when a run failed, 2 when a node refused the input.`,
+The exit status is 1 when a run failed, 2 when a node refused the input.
+
+A graph that waits for a person prints its questions and how to answer them, and the
+exit status is 0: the run goes on with spark runs answer.`,
 		Example: `  spark run search --input '{"question": "read a whole file"}'
   spark run search@1.0.0 --input @question.json -o json
   spark run search --inputs questions.jsonl --repeat 3 --concurrency 4 --out answers.jsonl`,
@@ -52,27 +57,7 @@ The exit status is 1 when a run failed, 2 when a node refused the input.`,
 			}
 			return a.with(cmd.Context(), func(c *api.Client) error {
 				res, err := c.Run(cmd.Context(), api.Run{Graph: name, Version: version, Input: body, TraceParent: traceParent})
-				if err != nil {
-					if res == nil {
-						return err
-					}
-					if a.json() {
-						a.printJSON(map[string]any{"error": api.ErrorOf(err), "run": res})
-						return shown{err}
-					}
-					fmt.Fprintf(a.Stderr, "run %s of %s@%s failed after %s\n", res.RunID, res.Graph, res.Version, seconds(res.Seconds))
-					return err
-				}
-				return a.print(res, func(w io.Writer) {
-					var out bytes.Buffer
-					if json.Indent(&out, res.Output, "", "  ") != nil {
-						out.Write(res.Output)
-					}
-					fmt.Fprintf(w, "%s\n", out.Bytes())
-					// What is said about the run is no part of its output.
-					fmt.Fprintf(a.Stderr, "run %s of %s@%s: %s in %s%s\n", res.RunID, res.Graph, res.Version, count(res.Steps, "step"),
-						seconds(res.Seconds), usage(res.Tokens, res.CostUSD))
-				})
+				return a.came(res, err)
 			})
 		},
 	}
@@ -85,6 +70,45 @@ The exit status is 1 when a run failed, 2 when a node refused the input.`,
 	f.StringVar(&b.out, "out", "", "file for the result of each run")
 	f.SortFlags = false
 	return cmd
+}
+
+// came prints how far a run came: its output, or the questions that it waits for.
+func (a *app) came(res *host.Result, err error) error {
+	if err != nil {
+		if res == nil {
+			return err
+		}
+		if a.json() {
+			a.printJSON(map[string]any{"error": api.ErrorOf(err), "run": res})
+			return shown{err}
+		}
+		how := "failed"
+		if res.Status != store.RunFailed {
+			how = "is " + string(res.Status)
+		}
+		fmt.Fprintf(a.Stderr, "run %s of %s@%s %s after %s\n", res.RunID, res.Graph, res.Version, how, seconds(res.Seconds))
+		return err
+	}
+	return a.print(res, func(w io.Writer) {
+		if res.Status == store.RunWaiting {
+			fmt.Fprintf(a.Stderr, "run %s of %s@%s waits for %s\n", res.RunID, res.Graph, res.Version, count(len(res.Waiting), "answer"))
+			questionsText(w, res.RunID, res.Waiting)
+			return
+		}
+		fmt.Fprintf(w, "%s\n", indented(res.Output))
+		// What is said about the run is no part of its output.
+		fmt.Fprintf(a.Stderr, "run %s of %s@%s: %s in %s%s\n", res.RunID, res.Graph, res.Version, count(res.Steps, "step"),
+			seconds(res.Seconds), usage(res.Tokens, res.CostUSD))
+	})
+}
+
+// indented returns JSON for people, and anything else as it is.
+func indented(body []byte) []byte {
+	var out bytes.Buffer
+	if json.Indent(&out, body, "", "  ") != nil {
+		return body
+	}
+	return out.Bytes()
 }
 
 func usage(tokens int64, cost float64) string {
@@ -100,19 +124,26 @@ func usage(tokens int64, cost float64) string {
 
 // input returns the JSON that the flag names.
 func (a *app) input(flag string) (json.RawMessage, error) {
-	body, where := []byte(flag), "--input"
+	if flag == "" {
+		flag = "null"
+	}
+	return a.value(flag, "--input", "input", `write text in quotes, such as --input '"text"', and files as --input @FILE`)
+}
+
+// value returns the JSON that an argument names: itself, @FILE or - for standard
+// input.
+func (a *app) value(arg, where, what, hint string) (json.RawMessage, error) {
+	body := []byte(arg)
 	switch {
-	case flag == "":
-		body = []byte("null")
-	case flag == "-":
+	case arg == "-":
 		var err error
 		where = "standard input"
 		if body, err = io.ReadAll(io.LimitReader(a.Stdin, api.MaxBody+1)); err != nil {
 			return nil, fault.Wrap(fault.Invalid, where, err, "read")
 		}
-	case strings.HasPrefix(flag, "@"):
+	case strings.HasPrefix(arg, "@"):
 		var err error
-		where = flag[1:]
+		where = arg[1:]
 		if body, err = readFile(where, api.MaxBody); err != nil {
 			return nil, err
 		}
@@ -121,8 +152,7 @@ func (a *app) input(flag string) (json.RawMessage, error) {
 		return nil, fault.New(fault.Invalid, where, "more than %s", size(api.MaxBody)).WithHint("move data into an asset")
 	}
 	if err := checkJSON(body); err != nil {
-		return nil, fault.Wrap(fault.Invalid, where, err, "the input is not JSON").(*fault.Error).
-			WithHint(`write text in quotes, such as --input '"text"', and files as --input @FILE`)
+		return nil, fault.Wrap(fault.Invalid, where, err, "the %s is not JSON", what).(*fault.Error).WithHint("%s", hint)
 	}
 	return body, nil
 }

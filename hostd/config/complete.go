@@ -37,7 +37,8 @@ func (l *loader) complete(c *Config, path string) {
 		}
 	}
 	for key, n := range map[string]int64{"parallel": int64(c.Parallel), "nodes.instances": int64(c.Nodes.Instances),
-		"nodes.memory_mib": int64(c.Nodes.MemoryMiB), "nodes.disk_cache_mib": int64(c.Nodes.DiskCacheMiB), "nodes.timeout": int64(c.Nodes.Timeout), "drain_timeout": int64(c.DrainTimeout)} {
+		"nodes.memory_mib": int64(c.Nodes.MemoryMiB), "nodes.disk_cache_mib": int64(c.Nodes.DiskCacheMiB), "nodes.timeout": int64(c.Nodes.Timeout), "drain_timeout": int64(c.DrainTimeout),
+		"run_retention": int64(c.RunRetention)} {
 		if n < 0 {
 			l.bad(key, "leave it out for the default", "must not be negative")
 		}

@@ -29,6 +29,7 @@ type Config struct {
 	Environment  string           `json:"environment"`         // attribute of every trace; default development
 	LogLevel     string           `json:"log_level,omitempty"` // debug, info, warn or error; default info for serve, else warn
 	DrainTimeout graph.Duration   `json:"drain_timeout"`       // patience with runs under way when the daemon ends; default 30s
+	RunRetention graph.Duration   `json:"run_retention"`       // runs with checkpoints are listed, and their outputs kept, so long after their end; 0 is for ever, default 168h
 	Parallel     int              `json:"parallel,omitempty"`  // node executions in flight a run; 0 is one a core
 	Nodes        host.Nodes       `json:"nodes"`               // limits of node instances
 	Telemetry    Telemetry        `json:"telemetry"`           // profiles
@@ -51,18 +52,21 @@ type Model struct {
 
 // Default returns the settings without any file, variable or flag.
 func Default() Config {
-	return Config{DataDir: ".spark", Environment: "development", DrainTimeout: graph.Duration(30 * time.Second), Nodes: host.Nodes{DiskCacheMiB: 256},
-		Telemetry: Telemetry{Default: "default"}}
+	return Config{DataDir: ".spark", Environment: "development", DrainTimeout: graph.Duration(30 * time.Second), RunRetention: graph.Duration(7 * 24 * time.Hour),
+		Nodes: host.Nodes{DiskCacheMiB: 256}, Telemetry: Telemetry{Default: "default"}}
 }
 
 // Host returns the configuration of the host that these settings describe. The
 // caller adds stock modules, natives and a logger.
 func (c *Config) Host() (host.Config, error) {
-	h := host.Config{DataDir: c.DataDir, Environment: c.Environment, Parallel: c.Parallel, Nodes: c.Nodes,
+	h := host.Config{DataDir: c.DataDir, Environment: c.Environment, Parallel: c.Parallel, Nodes: c.Nodes, RunRetention: time.Duration(c.RunRetention),
 		Telemetry: c.Telemetry.Profiles, DefaultProfile: c.Telemetry.Default, Models: map[string]host.Model{}, Plugins: c.Plugins}
 	if _, ok := h.Telemetry["off"]; !ok && h.DefaultProfile == "off" {
 		h.Telemetry = map[string]telemetry.Config{"off": {}}
 		maps.Copy(h.Telemetry, c.Telemetry.Profiles)
+	}
+	if c.RunRetention == 0 {
+		h.RunRetention = -1
 	}
 	for name, m := range c.Models {
 		raw, err := json.Marshal(m.Config)
