@@ -38,6 +38,14 @@ func known(ref string) (*abi.NodeType, error) {
 		return &abi.NodeType{Type: "count", Input: json.RawMessage(`{"type":"array","items":{"type":"string"}}`), Output: json.RawMessage(`{"type":"integer"}`)}, nil
 	case r.Type == "odd": // more than lint reads
 		return &abi.NodeType{Type: "odd", Input: json.RawMessage(`{"anyOf":[{"type":"string"},{"type":"object"}]}`), Output: json.RawMessage(`{"oneOf":[{"type":"string"}]}`)}, nil
+	case r.Type == "forms": // a question as a text or as an object; hits, or why there are none
+		return &abi.NodeType{Type: "forms", Input: json.RawMessage(`{"anyOf":[{"type":"string"},{"type":"object","required":["question"],"properties":{"question":{"type":"string"}}}]}`),
+			Output: json.RawMessage(`{"$defs":{"hit":{"type":"object","required":["id"],"additionalProperties":false,"properties":{"id":{"type":"string"},"next":{"$ref":"#/$defs/hit"}}}},
+			"oneOf":[{"type":"object","required":["n","hits"],"additionalProperties":false,"properties":{"n":{"type":"integer"},"hits":{"type":"array","items":{"$ref":"#/$defs/hit"}}}},
+			{"type":"object","required":["n","error"],"additionalProperties":false,"properties":{"n":{"type":"integer"},"error":{"type":["string","null"]}}}]}`)}, nil
+	case r.Type == "either": // takes one of two forms, gives text or nothing
+		return &abi.NodeType{Type: "either", Input: json.RawMessage(`{"type":"object","properties":{"text":{"type":"string"}},"anyOf":[{"required":["text"]},{"required":["error"]}]}`),
+			Output: json.RawMessage(`{"type":["string","null"]}`)}, nil
 	case r.Type == "pure":
 		return &abi.NodeType{Type: "pure", Effects: abi.EffectsNone, Deterministic: true}, nil
 	case r.Type == "sender":

@@ -128,7 +128,7 @@ func (l *linter) inputs(i int, n *Node) {
 		x := l.expressions(path+".foreach.items", vs)
 		list := x.value(n.Foreach.Items)
 		if !list.is("array") {
-			l.errorf(path+".foreach.items", "name a list", "gives %s, want a list", article(list.class))
+			l.errorf(path+".foreach.items", "name a list", "gives %s, want a list", list.what())
 		}
 		if list != nil && list.class == "array" {
 			vs.item = list.items
@@ -169,7 +169,7 @@ func (l *linter) mapping(path string, vs vars, v any, want *typing, module strin
 		return
 	case map[string]any:
 		if !want.is("object") {
-			l.errorf(path, "", "is a mapping, %s wants %s", module, article(want.class))
+			l.errorf(path, "", "is a mapping, %s wants %s", module, want.what())
 			return
 		}
 		for _, k := range slices.Sorted(maps.Keys(v)) {
@@ -213,14 +213,25 @@ func (l *linter) fit(path, of string, got, want *typing, module string) {
 	if module != "" {
 		needs = module
 	}
+	if len(got.any) > 0 || len(want.any) > 0 {
+		meet := slices.ContainsFunc(got.forms(), func(f *typing) bool { return f.class == "" || want.is(f.class) })
+		switch {
+		case !cannot(got, want):
+		case !meet:
+			l.errorf(path, "map it with input:", "%s is %s, %s wants %s", of, got.what(), needs, want.what())
+		default:
+			l.errorf(path, "map it with input:", "%s has none of the forms that %s takes", of, needs)
+		}
+		return
+	}
 	if got.class != "" && want.class != "" && got.class != want.class {
-		l.errorf(path, "map it with input:", "%s is %s, %s wants %s", of, article(got.class), needs, article(want.class))
+		l.errorf(path, "map it with input:", "%s is %s, %s wants %s", of, got.what(), needs, want.what())
 		return
 	}
 	for _, k := range requiredOf(want) {
 		if _, found, _ := got.key(k); !found && got.closed {
 			l.errorf(path, fmt.Sprintf("map it with input: {%s: ...}", k), "%s has no key %q, which %s needs", of, k, needs)
-		} else if !found && len(got.props) > 0 {
+		} else if !found && len(got.props) > 0 && !got.more {
 			l.warnf(path, fmt.Sprintf("map it with input: {%s: ...}", k), "the schema of %s names no key %q, which %s needs", of, k, needs)
 		}
 	}

@@ -34,7 +34,7 @@ func (l *linter) expressions(path string, vs vars) *expressionLint {
 // condition checks an expression that must give a boolean.
 func (x *expressionLint) condition(src string) {
 	if t := x.value(src); !t.is("boolean") {
-		x.errorf(x.path, "compare it, as in size(output.hits) > 0", "condition %q gives %s, want a boolean", src, article(t.class))
+		x.errorf(x.path, "compare it, as in size(output.hits) > 0", "condition %q gives %s, want a boolean", src, t.what())
 	}
 }
 
@@ -192,11 +192,11 @@ func (x *expressionLint) key(of *typing, at, name string) *typing {
 	x.said[where] = true
 	switch {
 	case of == nil || said:
-	case of.class != "" && of.class != "object":
-		x.errorf(x.path, "", "%s is %s, it has no key %q", at, article(of.class), name)
+	case !of.is("object"):
+		x.errorf(x.path, "", "%s is %s, it has no key %q", at, of.what(), name)
 	case !found && of.closed:
 		x.errorf(x.path, didYouMean(name, of, "its keys are "+keysOf(of)), "%s has no key %q", x.words(at), name)
-	case !found && len(of.props) > 0:
+	case !found && len(of.props) > 0 && !of.more:
 		x.warnf(x.path, didYouMean(name, of, "its keys are "+keysOf(of)), "the schema of %s names no key %q", x.words(at), name)
 	case found && !certain && len(of.required) > 0:
 		x.warnf(x.path, fmt.Sprintf("test it first: has(%s) && ...", where), "%s may be missing", where)
@@ -216,8 +216,8 @@ func keysOf(t *typing) string { return strings.Join(slices.Sorted(maps.Keys(t.pr
 func (x *expressionLint) comprehension(e ast.Expr, local map[string]*typing) *typing {
 	c := e.AsComprehension()
 	over := x.walk(c.IterRange(), local)
-	if over != nil && over.class != "" && over.class != "array" && over.class != "object" {
-		x.errorf(x.path, "", "%s is %s, it cannot be walked through", textOf(c.IterRange()), article(over.class))
+	if !over.is("array") && !over.is("object") {
+		x.errorf(x.path, "", "%s is %s, it cannot be walked through", textOf(c.IterRange()), over.what())
 	}
 	inner := maps.Clone(local)
 	if inner == nil {
@@ -247,7 +247,7 @@ func (x *expressionLint) call(e ast.Expr, local map[string]*typing) *typing {
 	var args []*typing
 	if c.IsMemberFunction() {
 		if t := x.walk(c.Target(), local); slices.Contains(stringFunctions, fn) && !t.is("string") {
-			x.errorf(x.path, "", "%s is %s, %s needs a string", textOf(c.Target()), article(t.class), fn)
+			x.errorf(x.path, "", "%s is %s, %s needs a string", textOf(c.Target()), t.what(), fn)
 		}
 	}
 	for _, a := range c.Args() {
@@ -278,13 +278,13 @@ func (x *expressionLint) call(e ast.Expr, local map[string]*typing) *typing {
 	case operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot:
 		for i, a := range args {
 			if !a.is("boolean") {
-				x.errorf(x.path, "compare it", "%s is %s, want a boolean", nameOf(c.Args()[i]), article(a.class))
+				x.errorf(x.path, "compare it", "%s is %s, want a boolean", nameOf(c.Args()[i]), a.what())
 			}
 		}
 		return &typing{class: "boolean"}
 	case operators.Conditional:
 		if !args[0].is("boolean") {
-			x.errorf(x.path, "compare it", "%s is %s, want a boolean", nameOf(c.Args()[0]), article(args[0].class))
+			x.errorf(x.path, "compare it", "%s is %s, want a boolean", nameOf(c.Args()[0]), args[0].what())
 		}
 		if classOf(args[1]) == classOf(args[2]) && args[1] != nil {
 			return &typing{class: args[1].class}
@@ -297,8 +297,8 @@ func (x *expressionLint) call(e ast.Expr, local map[string]*typing) *typing {
 		}
 		return nil
 	case operators.In:
-		if t := args[1]; t != nil && t.class != "" && t.class != "array" && t.class != "object" {
-			x.errorf(x.path, "", "%s is %s, nothing is in it", nameOf(c.Args()[1]), article(t.class))
+		if t := args[1]; !t.is("array") && !t.is("object") {
+			x.errorf(x.path, "", "%s is %s, nothing is in it", nameOf(c.Args()[1]), t.what())
 		}
 		return &typing{class: "boolean"}
 	case "size":
@@ -306,8 +306,8 @@ func (x *expressionLint) call(e ast.Expr, local map[string]*typing) *typing {
 		if c.IsMemberFunction() {
 			of, args = []ast.Expr{c.Target()}, []*typing{x.walk(c.Target(), local)}
 		}
-		if t := args[0]; t != nil && (t.class == "number" || t.class == "boolean" || t.class == "null") {
-			x.errorf(x.path, "", "%s is %s, it has no size", nameOf(of[0]), article(t.class))
+		if t := args[0]; !t.is("string") && !t.is("array") && !t.is("object") {
+			x.errorf(x.path, "", "%s is %s, it has no size", nameOf(of[0]), t.what())
 		}
 		return &typing{class: "number"}
 	case "string":
