@@ -220,7 +220,7 @@ func TestKilledHost(t *testing.T) {
 	const lives, perLife = 3, 25
 	flushed := map[string]int{}
 	for range lives {
-		for _, id := range live(t, life{dir, server.URL(), "killed_host", "rows"}, perLife) {
+		for _, id := range serveAndDie(t, life{dir, server.URL(), "killed_host", "rows"}, perLife) {
 			flushed[id] = 0
 		}
 	}
@@ -274,9 +274,9 @@ func TestKilledHost(t *testing.T) {
 	}
 }
 
-// live starts a host process, waits until it flushed so many successful runs, kills
+// serveAndDie starts a host process, waits until it flushed so many successful runs, kills
 // it and returns their ids.
-func live(t *testing.T, l life, n int) (ids []string) {
+func serveAndDie(t *testing.T, l life, n int) (ids []string) {
 	t.Helper()
 	in, err := json.Marshal(l)
 	if err != nil {
