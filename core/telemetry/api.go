@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"encoding/binary"
 	"sync"
 	"time"
 
@@ -28,7 +29,9 @@ func (r *Run) Context(ctx context.Context) context.Context {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return (&scope{run: r, id: r.id, trace: run.ID(r.t.TraceID), root: r.root, span: r.t.RootSpan, seq: -1}).in(ctx)
+	s := &scope{run: r, id: r.id, trace: run.ID(r.t.TraceID), root: rootSpan(backend.ID(r.id)), seq: -1} // r.root is not set in a lean one
+	binary.BigEndian.PutUint64(s.span[:], s.root)
+	return s.in(ctx)
 }
 
 // WithStep returns ctx tied to a step, for the native node that executes it, and
@@ -133,12 +136,12 @@ func record(ctx context.Context, toStep func(*run.Trail) bool, toRun func(*Run, 
 
 // locked calls f with the run of s while it is still being recorded.
 func (s *scope) locked(f func(r *Run, now int64)) {
-	if s.run == nil {
+	if s.run == nil || s.run.lean {
 		return
 	}
 	s.run.mu.Lock()
 	defer s.run.mu.Unlock()
-	if s.run.id == s.id && !s.run.lean {
+	if s.run.id == s.id {
 		f(s.run, time.Now().UnixNano())
 	}
 }

@@ -97,11 +97,35 @@ func cpu(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkOff is the cost of an observation when telemetry is off.
+// BenchmarkOff is the cost of one site when telemetry is off: of an observation, of
+// a whole run with ten of them, and of what the code of a node records.
 func BenchmarkOff(b *testing.B) {
-	var x *Run
-	o := &run.Observation{Phase: run.StepFinished}
-	for b.Loop() {
-		x.Observe(o)
+	r, err := New(Config{}, nil, Options{})
+	if err != nil {
+		b.Fatal(err)
 	}
+	in := info(0)
+	all := observations(in)
+	b.Run("observe", func(b *testing.B) {
+		x := r.Begin(in)
+		b.ReportAllocs()
+		for b.Loop() {
+			x.Observe(&all[0])
+		}
+	})
+	b.Run("run", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			recordRun(r, in, all)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10, "ns/span")
+	})
+	b.Run("span", func(b *testing.B) {
+		ctx := b.Context()
+		b.ReportAllocs()
+		for b.Loop() {
+			_, s := StartSpan(ctx, "rank")
+			s.End(nil)
+		}
+	})
 }

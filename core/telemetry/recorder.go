@@ -55,7 +55,8 @@ type Recorder struct {
 	derive   backend.Derive
 	headOnly bool          // no rule of sampling looks at how a run went
 	linger   time.Duration // longestLinger, or export_interval when that is shorter
-	pool     sync.Pool
+	pool     sync.Pool     // of *Run
+	leans    sync.Pool     // of lean ones
 	book     *book
 	log      *slog.Logger
 	meter    meter
@@ -137,6 +138,7 @@ func New(cfg Config, w backend.Writer, opts Options) (*Recorder, error) {
 	r.pool.New = func() any {
 		return &Run{rec: r, t: backend.Trace{Spans: make([]backend.Span, 0, 16)}, attrs: make([]backend.Attr, 0, 96)}
 	}
+	r.leans.New = func() any { return &Run{rec: r, lean: true, t: backend.Trace{Spans: make([]backend.Span, 0, 16)}} }
 	r.queue = make(chan *Run, cfg.MaxQueueSize)
 	r.wake, r.pressed = make(chan struct{}, 1), make(chan struct{}, 1)
 	r.flushes = make(chan flushRequest)
@@ -234,6 +236,11 @@ func (r *Recorder) await(done <-chan struct{}) {
 
 func (r *Recorder) recycle(x *Run) {
 	if cap(x.t.Spans) > keepSpans || cap(x.attrs) > 16*keepSpans {
+		return
+	}
+	if x.lean {
+		x.t.Spans = x.t.Spans[:0]
+		r.leans.Put(x)
 		return
 	}
 	x.mu.Lock() // an observer of the former run may still look at its id

@@ -38,7 +38,7 @@ type Run struct {
 	root  uint64
 	calls int
 	size  int           // estimate of the memory held
-	lean  bool          // sampled out already: only what the statistics need is recorded
+	lean  bool          // never changes: see observeLean
 	turn  uint          // observations so far, also of former runs
 	done  chan struct{} // closed when the trace was written or given up; nil when nobody waits
 }
@@ -49,15 +49,13 @@ func (r *Recorder) Begin(info *run.Info) *Run {
 	if r == nil || r.off || info.TelemetryOff {
 		return nil
 	}
-	lean := r.headOnly && !r.within(backend.ID(info.ID), r.cfg.SamplingRate)
-	if lean && info.Kind != run.Production {
-		r.sampledOut.Add(1)
-		return nil
+	if r.headOnly && !r.within(backend.ID(info.ID), r.cfg.SamplingRate) {
+		return r.beginLean(info)
 	}
 	x := r.pool.Get().(*Run)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.id, x.lean = info.ID, lean
+	x.id = info.ID
 	t := &x.t
 	t.RunID, t.TraceID = backend.ID(info.ID), backend.ID(r.traceID(info))
 	if r.cfg.PropagateContext {
@@ -87,15 +85,16 @@ func mix(id backend.ID, salt uint64) uint64 {
 // the same run, except at the end of a run whose profile has async_export off.
 // Observations of another run than the one begun are ignored.
 func (r *Run) Observe(o *run.Observation) {
-	if r == nil {
-		return
+	switch {
+	case r == nil:
+	case r.lean:
+		r.observeLean(o)
+	default:
+		r.observe(o)
 	}
-	if r.lean && o.Phase == run.StepFinished { // nothing else looks at the spans of such a run
-		if o.Info != nil && o.Info.ID == r.id {
-			r.leanStep(o)
-		}
-		return
-	}
+}
+
+func (r *Run) observe(o *run.Observation) {
 	r.mu.Lock()
 	if o.Info == nil || o.Info.ID != r.id {
 		r.mu.Unlock()
@@ -185,27 +184,6 @@ func (r *Run) next() *backend.Span {
 	}
 	r.t.Spans = r.t.Spans[:n+1]
 	return &r.t.Spans[n]
-}
-
-// leanStep records what the statistics ask of a step.
-func (r *Run) leanStep(o *run.Observation) {
-	if r.rec.nodes != nil && !r.rec.nodes[o.Node] || len(r.t.Spans) >= r.rec.cfg.MaxSpansPerTrace {
-		return
-	}
-	s := r.next()
-	s.Node, s.Seq, s.After, s.Retries, s.CacheHit = o.Node, o.Seq, o.After, o.Retries, o.CacheHit
-	s.Start = o.Start.UnixNano()
-	s.End = s.Start + max(int64(o.End.Sub(o.Start)), 0)
-	s.Status = backend.OK
-	if o.Err != nil {
-		if s.Status = backend.Failed; fault.Is(o.Err, fault.Cancelled) {
-			s.Status = backend.Cancelled
-		}
-	}
-	if o.Trail != nil && len(o.Trail.Calls) > 0 {
-		u := o.Trail.Usage()
-		s.Tokens, s.Cost = u.InputTokens+u.OutputTokens, u.Cost
-	}
 }
 
 // failure returns how err is recorded.
@@ -359,7 +337,7 @@ func stamp(t time.Time, other int64) int64 {
 
 func (r *Run) retry(o *run.Observation) {
 	c := &r.rec.cfg
-	if r.lean || !c.EnableEvents || r.rec.nodes != nil && !r.rec.nodes[o.Node] {
+	if !c.EnableEvents || r.rec.nodes != nil && !r.rec.nodes[o.Node] {
 		return
 	}
 	if len(r.t.Events) >= c.MaxSpansPerTrace || r.full(96+3*48) {

@@ -501,15 +501,68 @@ func TestRunsDoNotMix(t *testing.T) {
 	}
 }
 
-// The run is left out at its end, so that what the exporter allocates a batch is
-// not counted here.
+// Neither a run that is left out at its beginning, nor one at its end, nor one whose
+// telemetry is off allocates; with one that is exported, what the exporter allocates
+// a batch would be counted here.
 func TestRunPathAllocatesNothing(t *testing.T) {
+	head, tail := Defaults(), Defaults()
+	head.SamplingRate, tail.SamplingRate, tail.ForceSampleOnError = 0, 0, true
+	for name, cfg := range map[string]Config{"head": head, "tail": tail, "off": {}} {
+		r := newRecorder(t, cfg, nowhere{})
+		in := info(0)
+		all := observations(in)
+		if n := testing.AllocsPerRun(1000, func() { recordRun(r, in, all) }); n > 0 {
+			t.Errorf("%s: %v allocations for a run of ten spans", name, n)
+		}
+	}
+}
+
+// Runs left out at their beginning are counted in the statistics as if each had been
+// recorded alone: nothing of one is left in the next.
+func TestLeanRunsDoNotMix(t *testing.T) {
 	cfg := Defaults()
 	cfg.SamplingRate = 0
-	r := newRecorder(t, cfg, nowhere{})
-	in := info(0)
-	all := observations(in)
-	if n := testing.AllocsPerRun(1000, func() { recordRun(r, in, all) }); n > 0 {
-		t.Errorf("%v allocations for a run of ten spans", n)
+	r := newRecorder(t, cfg, memoryBackend(t))
+	drive(r, info(1), []int{10, 20, 30}, func(o *run.Observation) {
+		if o.Phase == run.StepFinished {
+			o.Retries, o.CacheHit, o.Trail = 2, true, &run.Trail{Calls: []run.ModelCall{{Usage: run.Usage{InputTokens: 7, Cost: .5}}}}
+		}
+		if o.Node == "n2" || o.Phase == run.RunFinished {
+			o.Err = fault.New(fault.Timeout, "n2", "late")
+		}
+	})
+	drive(r, info(2), []int{10, 20}, nil)
+	if err := r.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	q, err := r.Query()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := q.Overview(t.Context(), backend.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n0, n2 := a.Nodes["n0"], a.Nodes["n2"]
+	if a.Runs.Recorded != 2 || a.Runs.Failures != 1 || a.Runs.Retries != 6 || a.Runs.CacheHits != 3 || a.Runs.Tokens != 21 || a.Runs.Cost != 1.5 {
+		t.Errorf("runs %+v", a.Runs)
+	}
+	if n0.Recorded != 2 || n0.Failures != 0 || n0.Retries != 2 || n0.CacheHits != 1 || n0.Tokens != 7 || n2.Recorded != 1 || n2.Failures != 1 {
+		t.Errorf("n0 %+v, n2 %+v", n0, n2)
+	}
+	if s := r.Stats(); s.SampledOut != 2 || s.Traces != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// A run that leaves no trace still gives its callees the ids of its own.
+func TestLeanRunPropagates(t *testing.T) {
+	cfg := Defaults()
+	in := info(1)
+	kept := TraceParent(newRecorder(t, cfg, nowhere{}).Begin(in).Context(t.Context()))
+	cfg.SamplingRate = 0
+	left := TraceParent(newRecorder(t, cfg, nowhere{}).Begin(in).Context(t.Context()))
+	if left == "" || left != kept {
+		t.Errorf("%q, want %q", left, kept)
 	}
 }

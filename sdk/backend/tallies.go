@@ -1,5 +1,7 @@
 package backend
 
+import "unsafe"
+
 // Tallies holds the tally of the runs and of every node of them. It is the part
 // of an aggregate that sketches carry. The zero value is ready. Not safe for
 // concurrent use.
@@ -24,13 +26,18 @@ func (x *Tallies) Add(t *Trace, w float64) {
 	if !x.run(t.Status, t.End-t.Start, w) {
 		return
 	}
-	blame := x.path.of(t.Spans)
-	for i := range t.Spans {
-		s := &t.Spans[i]
+	spans, blame := t.Spans, x.path.of(t.Spans)
+	for i := range spans {
+		s := &spans[i]
 		if s.Seq < 0 {
 			continue // a model call; its step carries its tokens and cost
 		}
-		x.step(x.at(i, s.Node), &visit{status: s.Status, cacheHit: s.CacheHit, duration: s.End - s.Start, blame: blame[i],
+		n := x.at(i, s.Node)
+		if s.Status == OK && !s.CacheHit && s.Retries == 0 && s.Tokens == 0 && s.Cost == 0 { // nearly all
+			n.plain(s.End-s.Start, blame[i], w)
+			continue
+		}
+		x.step(n, &visit{status: s.Status, cacheHit: s.CacheHit, duration: s.End - s.Start, blame: blame[i],
 			retries: int64(s.Retries), tokens: s.Tokens, cost: s.Cost}, w)
 	}
 }
@@ -93,6 +100,15 @@ func (t *Tally) plain(duration, blame int64, w float64) {
 
 // at is Node for the span at position i.
 func (x *Tallies) at(i int, name string) *Tally {
+	if i < len(x.memo) {
+		if m := &x.memo[i]; unsafe.StringData(m.name) == unsafe.StringData(name) && len(m.name) == len(name) && m.n != nil { // the same text in the same place
+			return m.n
+		}
+	}
+	return x.remember(i, name)
+}
+
+func (x *Tallies) remember(i int, name string) *Tally {
 	if i < len(x.memo) && x.memo[i].name == name && x.memo[i].n != nil {
 		return x.memo[i].n
 	}
@@ -147,16 +163,10 @@ func (c *criticalPath) of(spans []Span) []int64 {
 		c.blame = make([]int64, len(spans))
 	}
 	c.blame = c.blame[:len(spans)]
-	if chain(spans) {
-		from := spans[0].Start
-		for i := range spans {
-			c.blame[i] = max(spans[i].End-from, 0)
-			from = spans[i].End
-		}
-		return c.blame
+	if !c.chain(spans) {
+		clear(c.blame)
+		c.walk(spans)
 	}
-	clear(c.blame)
-	c.walk(spans)
 	return c.blame
 }
 
@@ -188,14 +198,20 @@ func (c *criticalPath) walk(spans []Span) {
 	}
 }
 
-// chain reports whether spans are the steps of a run one after the other, as most
-// runs are: then all of them are the path.
-func chain(spans []Span) bool {
+// chain reports whether spans are the steps of a run one after the other, as those
+// of most runs are: then all of them are the path, and their blame is noted.
+func (c *criticalPath) chain(spans []Span) bool {
+	from := int64(0)
 	for i := range spans {
 		s := &spans[i]
-		if s.Seq != i || s.After != i-1 || i > 0 && s.End <= spans[i-1].End {
+		if s.Seq != i || s.After != i-1 || i > 0 && s.End <= from {
 			return false
 		}
+		if i == 0 {
+			from = s.Start
+		}
+		c.blame[i] = max(s.End-from, 0)
+		from = s.End
 	}
-	return len(spans) > 0
+	return true
 }
