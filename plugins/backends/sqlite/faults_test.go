@@ -2,15 +2,11 @@ package sqlite
 
 import (
 	"context"
-	"encoding/binary"
-	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -235,103 +231,6 @@ func TestSlowReaderDoesNotGrowTheLog(t *testing.T) {
 	if err != nil || st.Size() > 12<<20 {
 		t.Errorf("the log has %d bytes, %v", st.Size(), err)
 	}
-}
-
-// BenchmarkIngest writes batches of 400 runs with ten steps of eight attributes,
-// every run with an id of its own.
-func BenchmarkIngest(b *testing.B) {
-	w := openIn(b, b.TempDir())
-	defer w.Close(context.Background())
-	traces := tenSteps(400)
-	rng := rand.New(rand.NewPCG(1, 2))
-	n, begin := 0, cpuTime(b)
-	for b.Loop() {
-		n++
-		for _, t := range traces {
-			binary.BigEndian.PutUint64(t.TraceID[:], rng.Uint64())
-			t.RunID = t.TraceID
-		}
-		if _, err := w.Write(b.Context(), &backend.Batch{ID: backendtest.ID(n), Traces: traces}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	if err := w.Flush(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	used := cpuTime(b) - begin
-	c, err := w.Count(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportMetric(float64(n)*4000/b.Elapsed().Seconds(), "spans/s")
-	b.ReportMetric(float64(used.Nanoseconds())/float64(n)/4000, "cpu-ns/span")
-	b.ReportMetric(float64(c.Bytes)/float64(c.Spans), "B/span")
-}
-
-// tenSteps returns n runs with ten steps of eight attributes each.
-func tenSteps(n int) []*backend.Trace {
-	traces := make([]*backend.Trace, n)
-	for i := range traces {
-		t := backendtest.Sample(i)
-		t.Spans, t.Events, t.Metrics = nil, nil, nil
-		at := t.Start
-		for k := range 10 {
-			s := backendtest.Step(t, k, at, at+int64(1000*(i+k)))
-			s.Attrs = backendtest.Sample(i).Spans[0].Attrs
-			s.Attrs = append(s.Attrs[:3:3], s.Attrs...)
-			s.Attrs = append(s.Attrs, s.Attrs[:2]...)
-			at = s.End
-			t.Spans = append(t.Spans, s)
-		}
-		traces[i] = t
-	}
-	return traces
-}
-
-func cpuTime(b *testing.B) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-var aggregateSpans = flag.Int("sqlite.spans", 100_000, "spans that BenchmarkAggregate sums up")
-
-// BenchmarkAggregate sums up runs of ten steps with eight attributes, of one
-// version, exactly and weighted.
-func BenchmarkAggregate(b *testing.B) {
-	w := openIn(b, b.TempDir())
-	defer w.Close(context.Background())
-	traces := tenSteps(400)
-	rng := rand.New(rand.NewPCG(1, 2))
-	for n := range *aggregateSpans / 4000 {
-		for _, t := range traces {
-			binary.BigEndian.PutUint64(t.TraceID[:], rng.Uint64())
-			t.RunID, t.Graph, t.Version, t.RunKind = t.TraceID, "docsearch", "1.0.0", "production"
-			t.Start += 1e9
-			t.End += 1e9
-		}
-		if _, err := w.Write(b.Context(), &backend.Batch{ID: backendtest.ID(n), Traces: traces}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	if err := w.Flush(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	c, err := w.Count(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	begin := cpuTime(b)
-	for b.Loop() {
-		a, err := w.Aggregate(b.Context(), backend.Filter{Graph: "docsearch", Version: "1.0.0", RunKind: "production"})
-		if err != nil || a.Runs.Recorded == 0 {
-			b.Fatal(a.Runs, err)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(c.Spans), "ns/span")
-	b.ReportMetric(float64((cpuTime(b)-begin).Nanoseconds())/float64(b.N)/float64(c.Spans), "cpu-ns/span")
 }
 
 // On a full disk nothing of a batch counts as stored, and the same batch goes

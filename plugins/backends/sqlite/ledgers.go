@@ -2,7 +2,8 @@ package sqlite
 
 import (
 	"context"
-	"time"
+	"encoding/binary"
+	"hash/crc32"
 
 	sq "zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -12,13 +13,28 @@ import (
 )
 
 // Beside the traces lie ledgers: each holds of some hundred runs of one version
-// what Aggregate asks for. They are written in the transaction of their traces.
+// what Aggregate asks for, and marks of their ids. They are written in the
+// transaction of their traces.
 const (
 	ledgerFull  = 64 << 10 // bytes; the next run begins another
 	ledgerShort = 8 << 10  // a shorter one takes the runs of the next batch, too
 	openLedgers = 64       // versions with a short one in memory, at most
-	ledgerChunk = 500      // traces entered, or ledgers removed, in one transaction
+	ledgerChunk = 500      // traces entered in one transaction
 )
+
+// withID selects by a mark and, four times, the id: a mark finds the ledgers that
+// can have it, or two halves of marks like it, and the rows decide.
+const withID = `id IN (SELECT t.id FROM ledgers AS l CROSS JOIN traces AS t ON t.id BETWEEN l.low AND l.high
+	WHERE instr(l.ids, ?) AND (t.trace_id = ? OR t.run_id = ?)
+	UNION SELECT id FROM traces WHERE trace_id = ? AND id <= (SELECT seam FROM totals)
+	UNION SELECT id FROM traces WHERE run_id = ? AND id <= (SELECT seam FROM totals))`
+
+// mark returns four bytes of a hash: ids of other systems may begin with zeros.
+func mark(id backend.ID) []byte {
+	return binary.LittleEndian.AppendUint32(nil, crc32.Checksum(id[:], castagnoli))
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 type version struct{ graph, version string }
 
@@ -26,8 +42,11 @@ type version struct{ graph, version string }
 type ledger struct {
 	*backend.Ledger
 	version
-	row     int64 // 0 until it is stored
-	changed bool  // by the batch under way
+	row       int64 // 0 until it is stored
+	low, high int64 // rows of its traces
+	from, to  int64 // likewise of the batch under way, counted from its first
+	ids       []byte
+	changed   bool // by the batch under way
 }
 
 // ledgers takes the runs of a batch. The zero value is ready. Not safe for
@@ -38,8 +57,8 @@ type ledgers struct {
 	buf     []byte
 }
 
-// add enters a run.
-func (s *ledgers) add(t *backend.Trace) {
+// add enters a run, whose trace is stored as the nth of the batch.
+func (s *ledgers) add(t *backend.Trace, n int64) {
 	v := version{t.Graph, t.Version}
 	l := s.open[v]
 	if l == nil || l.Len() >= ledgerFull {
@@ -50,16 +69,25 @@ func (s *ledgers) add(t *backend.Trace) {
 		s.open[v] = l
 	}
 	if !l.changed {
-		l.changed = true
+		l.changed, l.from, l.to = true, n, n
 		s.changed = append(s.changed, l)
+	}
+	l.from, l.to = min(l.from, n), max(l.to, n)
+	l.ids = append(l.ids, mark(t.TraceID)...)
+	if t.RunID != t.TraceID {
+		l.ids = append(l.ids, mark(t.RunID)...)
 	}
 	l.Add(t)
 }
 
-// store writes the ledgers that changed.
-func (s *ledgers) store(c *sq.Conn) error {
+// store writes the ledgers that changed; the traces of the batch are stored from
+// the row first on.
+func (s *ledgers) store(c *sq.Conn, first int64) error {
 	for _, l := range s.changed {
 		s.buf = l.Encode(s.buf[:0])
+		if l.high = first + l.to; l.row == 0 {
+			l.low = first + l.from
+		}
 		if err := l.store(c, s.buf); err != nil {
 			return err
 		}
@@ -68,23 +96,25 @@ func (s *ledgers) store(c *sq.Conn) error {
 }
 
 func (l *ledger) store(c *sq.Conn, data []byte) error {
+	s := c.Prep("UPDATE ledgers SET first = ?, last = ?, low = ?, high = ?, ids = ?, data = ? WHERE id = ?")
 	if l.row == 0 {
-		s := c.Prep("INSERT INTO ledgers (graph, version, first, last, since, data) VALUES (?, ?, ?, ?, 0, ?)")
-		s.BindText(1, l.graph)
-		s.BindText(2, l.version.version)
-		s.BindInt64(3, l.First)
-		s.BindInt64(4, l.Last)
-		s.BindBytes(5, data)
-		err := run(s)
-		l.row = c.LastInsertRowID()
-		return err
+		s = c.Prep("INSERT INTO ledgers (first, last, low, high, ids, data, since, graph, version) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?)")
+		s.BindText(7, l.graph)
+		s.BindText(8, l.version.version)
+	} else {
+		s.BindInt64(7, l.row)
 	}
-	s := c.Prep("UPDATE ledgers SET first = ?, last = ?, data = ? WHERE id = ?")
 	s.BindInt64(1, l.First)
 	s.BindInt64(2, l.Last)
-	s.BindBytes(3, data)
-	s.BindInt64(4, l.row)
-	return run(s)
+	s.BindInt64(3, l.low)
+	s.BindInt64(4, l.high)
+	s.BindBytes(5, l.ids)
+	s.BindBytes(6, data)
+	err := run(s)
+	if l.row == 0 {
+		l.row = c.LastInsertRowID()
+	}
+	return err
 }
 
 // end forgets what the batch changed when it was not stored, and what is long
@@ -101,39 +131,6 @@ func (s *ledgers) end(stored bool) {
 	if len(s.open) > openLedgers {
 		clear(s.open)
 	}
-}
-
-// pruneLedgers removes the ledgers whose runs all ended before t, and from the
-// others those that did.
-func (b *Backend) pruneLedgers(ctx context.Context, t time.Time) error {
-	for more := true; more; {
-		b.verifying.Lock()
-		clear(b.ledgers.open) // their rows may go
-		err := b.with(ctx, "prune", func(c *sq.Conn) (err error) {
-			end, err := sqlitex.ImmediateTransaction(c)
-			if err != nil {
-				return err
-			}
-			defer end(&err)
-			s := c.Prep("DELETE FROM ledgers WHERE id IN (SELECT id FROM ledgers WHERE last < ? LIMIT ?)")
-			s.BindInt64(1, t.UnixNano())
-			s.BindInt64(2, ledgerChunk)
-			if err := run(s); err != nil {
-				return err
-			}
-			if more = c.Changes() == ledgerChunk; more {
-				return nil
-			}
-			s = c.Prep("UPDATE ledgers SET since = ?1 WHERE first < ?1 AND since < ?1")
-			s.BindInt64(1, t.UnixNano())
-			return run(s)
-		})
-		b.verifying.Unlock()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // enter makes the ledgers of traces that an earlier Spark wrote, the newest first,
@@ -184,27 +181,23 @@ func (b *Backend) enterChunk(c *sq.Conn) (more bool, err error) {
 			break
 		}
 		n++
-		seam = s.ColumnInt64(0) - 1
+		id := s.ColumnInt64(0)
+		seam = id - 1
 		t, err := scan.Scan(column(s, 1, &buf))
 		if err != nil {
 			return false, fault.Wrap("", b.path, err, "read a trace")
 		}
-		entered.add(t)
+		entered.add(t, id)
 	}
-	if err := entered.store(c); err != nil {
+	if err := entered.store(c, 0); err != nil {
 		return false, err
 	}
-	if n < ledgerChunk {
-		seam = 0
+	if n < ledgerChunk || seam == 0 {
+		return false, sqlitex.ExecuteScript(c, allEntered, nil)
 	}
-	return seam > 0, setSeam(c, seam)
-}
-
-// setSeam notes that the traces up to an id are in no ledger.
-func setSeam(c *sq.Conn, id int64) error {
-	s := c.Prep("UPDATE totals SET seam = ?")
-	s.BindInt64(1, id)
-	return run(s)
+	s = c.Prep("UPDATE totals SET seam = ?")
+	s.BindInt64(1, seam)
+	return true, run(s)
 }
 
 // lowerSeam keeps the seam from rising over traces to come, whose ids follow the

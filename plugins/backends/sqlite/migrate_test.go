@@ -72,7 +72,7 @@ func two(t *testing.T, n int) string {
 	for i := range n {
 		x := backendtest.Sample(i)
 		h := x.Head()
-		if err := insert(c.Prep(insertTrace), &h, backend.EncodeTrace(nil, x)); err != nil {
+		if err := insert(c.Prep(insertTrace), int64(i)+1, &h, backend.EncodeTrace(nil, x)); err != nil {
 			t.Fatal(err)
 		}
 		sum.Add(h.Counts())

@@ -78,7 +78,7 @@ func conditions(m *backend.Match) *condition {
 	c.and(m.Of == "" && m.Name != "", "graph = ?", m.Name)
 	c.and(m.Version != "", "version = ?", m.Version)
 	c.and(m.RunKind != "", "run_kind = ?", m.RunKind)
-	c.and(m.ID != backend.ID{}, "id IN (SELECT id FROM traces WHERE trace_id = ? UNION SELECT id FROM traces WHERE run_id = ?)", m.ID[:], m.ID[:])
+	c.and(m.ID != backend.ID{}, withID, mark(m.ID), m.ID[:], m.ID[:], m.ID[:], m.ID[:])
 	r := &m.Run
 	c.and(!r.Any, "status = ?", int64(r.Status))
 	c.and(r.First > 0, "start >= ?", r.First)

@@ -24,9 +24,12 @@ const (
 )
 
 // The block holds everything; the columns beside it are what queries select and
-// count by. A run id is stored only when it is not the trace id. Of the runs of a
-// ledger those that ended before since were pruned; the traces up to totals.seam are
-// in no ledger.
+// count by. A run id is stored only when it is not the trace id.
+//
+// A ledger is of the traces of its version from low to high; those that ended before
+// since were pruned. Its column ids is how a trace is found by its id: an index of
+// random ids would touch a page for each trace written. The traces up to totals.seam
+// are in no ledger.
 const schema = `
 CREATE TABLE traces (
 	id INTEGER PRIMARY KEY,
@@ -38,8 +41,6 @@ CREATE TABLE traces (
 );
 CREATE INDEX traces_by_version ON traces (graph, version, start);
 CREATE INDEX traces_by_start ON traces (start);
-CREATE INDEX traces_by_trace ON traces (trace_id);
-CREATE INDEX traces_by_run ON traces (run_id) WHERE run_id IS NOT NULL;
 CREATE TABLE sketches (
 	epoch BLOB NOT NULL, graph TEXT NOT NULL, version TEXT NOT NULL, version_id TEXT NOT NULL,
 	hour INTEGER NOT NULL, node TEXT NOT NULL, seq INTEGER NOT NULL, data BLOB NOT NULL,
@@ -59,16 +60,25 @@ CREATE TABLE ledgers (
 	id INTEGER PRIMARY KEY,
 	graph TEXT NOT NULL, version TEXT NOT NULL,
 	first INTEGER NOT NULL, last INTEGER NOT NULL, since INTEGER NOT NULL,
+	low INTEGER NOT NULL, high INTEGER NOT NULL, ids BLOB NOT NULL,
 	data BLOB NOT NULL
 );
 CREATE INDEX ledgers_by_version ON ledgers (graph, version, first, last);
+CREATE INDEX ledgers_by_ids ON ledgers (low, high, ids);
 `
 
-// fromTwo is how schema 2 becomes 3; the ledgers of the traces are made later.
+// fromTwo is how schema 2 becomes 3; the ledgers of the traces are made later, and
+// then its indexes of ids are dropped.
 const fromTwo = ledgerTable + `
 ALTER TABLE totals ADD COLUMN seam INTEGER NOT NULL DEFAULT 0;
 UPDATE totals SET seam = (SELECT coalesce(max(id), 0) FROM traces);
 PRAGMA user_version = 3;
+`
+
+const allEntered = `
+UPDATE totals SET seam = 0;
+DROP INDEX IF EXISTS traces_by_trace;
+DROP INDEX IF EXISTS traces_by_run;
 `
 
 // lock is the ownership of a file.

@@ -1,6 +1,6 @@
 // Package sqlite is a telemetry backend in one SQLite file: one packed row a run
-// with four indexes, ledgers to sum many runs up by, the statistics rows and the
-// ids of the batches written.
+// with two indexes, ledgers to sum many runs up by and to find ids in, the statistics
+// rows and the ids of the batches written.
 //
 // A batch is one transaction. What Write acknowledged survives the end of the
 // process, also by kill -9; what Flush acknowledged survives the loss of power.

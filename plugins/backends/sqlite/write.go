@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	sq "zombiezen.com/go/sqlite"
@@ -26,7 +25,7 @@ func (b *Backend) Write(ctx context.Context, batch *backend.Batch) (bad []backen
 		if err != nil {
 			bad = append(bad, backend.Quarantine(i, t, err))
 		} else {
-			b.ledgers.add(t)
+			b.ledgers.add(t, int64(i-len(bad)))
 		}
 		b.heads = append(b.heads, t.Head())
 	}
@@ -44,7 +43,7 @@ func (b *Backend) WritePacked(ctx context.Context, p *backend.Packed) (bad []bac
 		if err != nil {
 			bad = append(bad, h.Quarantine(i, err))
 		} else {
-			b.ledgers.add(t)
+			b.ledgers.add(t, int64(i-len(bad)))
 		}
 		b.heads = append(b.heads, h)
 	}
@@ -74,18 +73,23 @@ func (b *Backend) store(c *sq.Conn, p *backend.Packed, bad []backend.Quarantined
 		return false, err
 	}
 	var sum backend.Counts
-	s := c.Prep(insertTrace)
+	last, err := number(c, "SELECT coalesce(max(id), 0) FROM traces")
+	if err != nil {
+		return false, err
+	}
+	s, id := c.Prep(insertTrace), last
 	for i, block := range p.Blocks {
 		if len(bad) > 0 && bad[0].Index == i {
 			bad = bad[1:]
 			continue
 		}
-		if err := insert(s, &b.heads[i], block); err != nil {
+		id++
+		if err := insert(s, id, &b.heads[i], block); err != nil {
 			return false, err
 		}
 		sum.Add(b.heads[i].Counts())
 	}
-	if err := b.ledgers.store(c); err != nil {
+	if err := b.ledgers.store(c, last+1); err != nil {
 		return false, err
 	}
 	for i := range p.Sketches {
@@ -115,10 +119,10 @@ func run(s *sq.Stmt) error {
 	return err
 }
 
-const insertTrace = `INSERT INTO traces (graph, version, run_kind, trace_id, run_id, start, end, status, spans, events, metrics, block)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+const insertTrace = `INSERT INTO traces (graph, version, run_kind, trace_id, run_id, start, end, status, spans, events, metrics, block, id)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
-func insert(s *sq.Stmt, h *backend.Head, block []byte) error {
+func insert(s *sq.Stmt, id int64, h *backend.Head, block []byte) error {
 	s.BindText(1, h.Graph)
 	s.BindText(2, h.Version)
 	s.BindText(3, h.RunKind)
@@ -135,6 +139,7 @@ func insert(s *sq.Stmt, h *backend.Head, block []byte) error {
 	s.BindInt64(10, int64(h.Events))
 	s.BindInt64(11, int64(h.Metrics))
 	s.BindBytes(12, block)
+	s.BindInt64(13, id)
 	return run(s)
 }
 
@@ -160,146 +165,4 @@ func total(c *sq.Conn, sum backend.Counts, n int64) error {
 		s.BindInt64(i+1, n*v)
 	}
 	return run(s)
-}
-
-// Prune removes traces and statistics that ended before t, in short
-// transactions so that writes go on, and gives free pages beyond a reserve back to
-// the disk. Then it enters traces that an earlier Spark wrote in ledgers; a Corrupt
-// fault when one of them is damaged.
-func (b *Backend) Prune(ctx context.Context, t time.Time) (int64, error) {
-	if err := b.pruneLedgers(ctx, t); err != nil {
-		return 0, err
-	}
-	removed := int64(0)
-	versions, err := b.versions(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, v := range versions {
-		for {
-			n, err := b.pruneChunk(ctx, v, t)
-			removed += n
-			if err != nil {
-				return removed, err
-			}
-			if n < pruneChunk {
-				break
-			}
-		}
-	}
-	err = b.with(ctx, "prune", func(c *sq.Conn) error {
-		s := c.Prep("DELETE FROM sketches WHERE (hour + 1) * 3600 * 1000000000 <= ?")
-		s.BindInt64(1, t.UnixNano())
-		if err := run(s); err != nil {
-			return err
-		}
-		s = c.Prep("DELETE FROM batches WHERE at < ?")
-		s.BindInt64(1, time.Now().Add(-keepBatches).Unix())
-		return run(s)
-	})
-	if err != nil {
-		return removed, err
-	}
-	if err := b.shrink(ctx); err != nil {
-		return removed, err
-	}
-	return removed, b.enter(ctx)
-}
-
-// shrink returns free pages to the disk, in short transactions, until the reserve
-// is left that the next hours will use.
-func (b *Backend) shrink(ctx context.Context) error {
-	for more := true; more; {
-		err := b.with(ctx, "shrink", func(c *sq.Conn) error {
-			pages, err := pragma(c, "page_count")
-			if err != nil {
-				return err
-			}
-			free, err := pragma(c, "freelist_count")
-			if err != nil {
-				return err
-			}
-			extra := free - max(reservePages, (pages-free)/8)
-			if more = extra > 0; !more {
-				return nil
-			}
-			return sqlitex.ExecuteTransient(c, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", min(extra, shrinkPages)), nil)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// versions returns every pair of graph and version, stepping from one to the
-// next through the index.
-func (b *Backend) versions(ctx context.Context) (out [][2]string, err error) {
-	err = b.with(ctx, "prune", func(c *sq.Conn) error {
-		s := c.Prep("SELECT graph, version FROM traces WHERE (graph, version) > (?, ?) ORDER BY graph, version LIMIT 1")
-		defer s.Reset()
-		// Nothing sorts before two empty texts but they themselves: ask for them apart.
-		n, err := number(c, "SELECT count(*) FROM (SELECT 1 FROM traces WHERE graph = '' AND version = '' LIMIT 1)")
-		if err != nil {
-			return err
-		}
-		last := [2]string{}
-		if n > 0 {
-			out = append(out, last)
-		}
-		for {
-			s.BindText(1, last[0])
-			s.BindText(2, last[1])
-			ok, err := s.Step()
-			if err != nil || !ok {
-				return err
-			}
-			last = [2]string{s.ColumnText(0), s.ColumnText(1)}
-			out = append(out, last)
-			if err := s.Reset(); err != nil {
-				return err
-			}
-		}
-	})
-	return out, err
-}
-
-func (b *Backend) pruneChunk(ctx context.Context, v [2]string, t time.Time) (n int64, err error) {
-	err = b.with(ctx, "prune", func(c *sq.Conn) (err error) {
-		end, err := sqlitex.ImmediateTransaction(c)
-		if err != nil {
-			return err
-		}
-		defer end(&err)
-		s := c.Prep(`DELETE FROM traces WHERE id IN (SELECT id FROM traces WHERE graph = ?1 AND version = ?2 AND start < ?3 AND end < ?3 LIMIT ?4)
-			RETURNING spans, events, metrics`)
-		defer s.Reset()
-		s.BindText(1, v[0])
-		s.BindText(2, v[1])
-		s.BindInt64(3, t.UnixNano())
-		s.BindInt64(4, pruneChunk)
-		var sum backend.Counts
-		for {
-			ok, err := s.Step()
-			if err != nil {
-				return err
-			}
-			if !ok {
-				break
-			}
-			sum.Traces++
-			sum.Spans += s.ColumnInt64(0)
-			sum.Events += s.ColumnInt64(1)
-			sum.Metrics += s.ColumnInt64(2)
-		}
-		if v[0] == "" {
-			sum.Unattributed = sum.Traces
-		}
-		n = sum.Traces
-		if err := lowerSeam(c); err != nil {
-			return err
-		}
-		return total(c, sum, -1)
-	})
-	return n, err
 }
