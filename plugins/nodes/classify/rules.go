@@ -20,25 +20,23 @@ type rule struct {
 	pattern *pattern.Pattern // may be nil
 }
 
-// rules is what a node goes by. The text is cut into lower-case words joined by
-// single spaces, so phrases are found at words' ends, whatever stands between.
+// rules is what a node goes by. A text is the hashes of its lower-case words, so
+// phrases are found at words' ends, whatever stands between.
 type rules struct {
 	labels  []string
 	list    []rule
-	phrases map[string][]phrase // by their first word
-	begins  [256]bool           // bytes that a first word begins with
+	phrases [][]phrase  // those with the same first word
+	byFirst words.Table // the hash of that word to those of phrases
 
 	hit  []bool // one for each rule, for the text matched last
 	cut  words.Cutter
-	line []byte // the words of the text
-	ends []int  // of the words in line
+	text []uint64
 }
 
-// phrase is the words of a phrase behind the first one, each with a space before
-// it, and the rule that it belongs to.
+// phrase is the hashes of its words, and the rule that it belongs to.
 type phrase struct {
-	rest string
-	rule int
+	words []uint64
+	rule  int
 }
 
 // finding is something wrong at a path below the rules.
@@ -46,7 +44,6 @@ type finding struct{ path, what string }
 
 // compile returns the rules that the array v lists, and what is wrong with it.
 func compile(v node.Value) (r rules, found []finding) {
-	r.phrases = map[string][]phrase{}
 	if v.Kind() != node.Array || v.Len() == 0 {
 		return r, []finding{{"", fmt.Sprintf("is %s, want an array of one or more rules {label, words, pattern, weight}", v.Kind())}}
 	}
@@ -105,42 +102,42 @@ func compile(v node.Value) (r rules, found []finding) {
 
 // phrase adds the words of text to those of rule i, false when there are none.
 func (r *rules) phrase(text []byte, i int) bool {
-	first, rest := "", ""
+	p := phrase{rule: i}
 	for w := range r.cut.Runs(text) {
-		if first == "" {
-			first = string(w)
-			continue
-		}
-		rest += " " + string(w)
+		p.words = append(p.words, words.Hash(w))
 	}
-	if first != "" {
-		r.begins[first[0]] = true
-		r.phrases[first] = append(r.phrases[first], phrase{rest, i})
+	if len(p.words) == 0 {
+		return false
 	}
-	return first != ""
+	at, ok := r.byFirst.Get(p.words[0])
+	if !ok {
+		at = int32(len(r.phrases))
+		r.byFirst.Put(p.words[0], at)
+		r.phrases = append(r.phrases, nil)
+	}
+	r.phrases[at] = append(r.phrases[at], p)
+	return true
 }
 
 // match sets hit for each rule that matches text.
 func (r *rules) match(text []byte) {
 	clear(r.hit)
-	r.line, r.ends = r.line[:0], r.ends[:0]
-	for w := range r.cut.Runs(text) {
-		r.line = append(append(r.line, ' '), w...)
-		r.ends = append(r.ends, len(r.line))
+	if len(r.phrases) > 0 {
+		r.text = r.text[:0]
+		for w := range r.cut.Runs(text) {
+			r.text = append(r.text, words.Hash(w))
+		}
 	}
-	from := 0
-	for _, end := range r.ends {
-		if !r.begins[r.line[from+1]] {
-			from = end
+	for i, first := range r.text {
+		at, ok := r.byFirst.Get(first)
+		if !ok {
 			continue
 		}
-		for _, p := range r.phrases[string(r.line[from+1:end])] {
-			rest := r.line[end:]
-			if len(rest) >= len(p.rest) && string(rest[:len(p.rest)]) == p.rest && (len(rest) == len(p.rest) || rest[len(p.rest)] == ' ') {
+		for _, p := range r.phrases[at] {
+			if rest := r.text[i:]; len(rest) >= len(p.words) && slices.Equal(rest[:len(p.words)], p.words) {
 				r.hit[p.rule] = true
 			}
 		}
-		from = end
 	}
 	for i := range r.list {
 		if re := r.list[i].pattern; re != nil && !r.hit[i] {

@@ -15,11 +15,20 @@ type expander struct {
 	weight float32
 	each   int
 	limit  int
-	words  [][][]byte
-	groups map[string][]int // stem of a word to the groups it stands in
+	words  [][]synonym
+	groups [][]int     // numbers in words
+	byStem words.Table // the hash of a stem to those of groups
+	stems  words.Stems
 	reader terms.Reader
 	stem   []byte
+	asked  words.Set // words in list
 	list   []terms.Term
+}
+
+// synonym is a word of a group.
+type synonym struct {
+	text []byte
+	hash uint64
 }
 
 // New returns a node that turns {question, terms} into {question, terms} with
@@ -31,7 +40,8 @@ func (e *expander) Configure(c *node.Config) error {
 	e.each = c.Int("per_term", 4, 1, 16)
 	e.limit = c.Int("max_terms", 48, 1, terms.Max)
 	if e.groups == nil {
-		e.words, e.groups = synonyms(), map[string][]int{}
+		e.words, e.groups = synonyms(), [][]int{nil}
+		e.stems.Use(words.Porter)
 		// Groups that a word leads say most about it and come first.
 		for i, g := range e.words {
 			e.group(g[0], i)
@@ -46,9 +56,15 @@ func (e *expander) Configure(c *node.Config) error {
 }
 
 // group notes that w stands in group i.
-func (e *expander) group(w []byte, i int) {
-	stem := string(e.stemOf(w))
-	e.groups[stem] = append(e.groups[stem], i)
+func (e *expander) group(w synonym, i int) {
+	h := e.stemOf(w.text)
+	at, ok := e.byStem.Get(h)
+	if !ok {
+		at = int32(len(e.groups))
+		e.byStem.Put(h, at)
+		e.groups = append(e.groups, nil)
+	}
+	e.groups[at] = append(e.groups[at], i)
 }
 
 func (e *expander) Process(in []byte, out *node.Writer) error {
@@ -57,6 +73,10 @@ func (e *expander) Process(in []byte, out *node.Writer) error {
 		return err
 	}
 	e.list = append(e.list[:0], e.reader.Terms...)
+	e.asked.Clear()
+	for _, t := range e.list {
+		e.asked.Add(words.Hash(t.Text))
+	}
 	if e.weight > 0 {
 		for _, t := range e.reader.Terms {
 			e.related(t)
@@ -76,38 +96,38 @@ func (e *expander) Process(in []byte, out *node.Writer) error {
 // related adds the words of t's groups that are not asked for yet.
 func (e *expander) related(t terms.Term) {
 	added := 0
-	for _, g := range e.groups[string(e.stemOf(t.Text))] {
+	if len(e.list) >= e.limit {
+		return
+	}
+	at, _ := e.byStem.Get(e.stemOf(t.Text)) // 0, which is no group, for other words
+	for _, g := range e.groups[at] {
 		for _, w := range e.words[g] {
 			if added == e.each || len(e.list) >= e.limit {
 				return
 			}
-			if !e.has(w) {
-				e.list = append(e.list, terms.Term{Text: w, Weight: e.weight * t.Weight})
+			if e.asked.Add(w.hash) {
+				e.list = append(e.list, terms.Term{Text: w.text, Weight: e.weight * t.Weight})
 				added++
 			}
 		}
 	}
 }
 
-func (e *expander) has(w []byte) bool {
-	for _, t := range e.list {
-		if bytes.Equal(t.Text, w) {
-			return true
-		}
-	}
-	return false
-}
-
-func (e *expander) stemOf(w []byte) []byte {
+// stemOf returns the hash of w's stem.
+func (e *expander) stemOf(w []byte) uint64 {
 	e.stem = append(e.stem[:0], w...)
-	return words.Porter.Stem(e.stem)
+	return e.stems.Hash(e.stem)
 }
 
 // synonyms are the groups of the table. They are made when first asked for, so
 // that instances configured as another node type do without.
-var synonyms = sync.OnceValue(func() (groups [][][]byte) {
+var synonyms = sync.OnceValue(func() (groups [][]synonym) {
 	for line := range bytes.Lines([]byte(table)) {
-		if g := bytes.Fields(line); len(g) > 1 {
+		var g []synonym
+		for _, w := range bytes.Fields(line) {
+			g = append(g, synonym{w, words.Hash(w)})
+		}
+		if len(g) > 1 {
 			groups = append(groups, g)
 		}
 	}

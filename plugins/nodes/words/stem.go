@@ -1,5 +1,10 @@
 package words
 
+import (
+	"math/bits"
+	"strings"
+)
+
 // Stemmer names a way to reduce words to stems.
 type Stemmer string
 
@@ -52,42 +57,46 @@ func ends(w []byte, suffix string) bool {
 }
 
 // rule replaces the suffix from by to.
-type rule struct{ from, to string }
+type rule struct {
+	from, to string
+	last     byte // of from
+}
 
 // rules are those of one step by the last letter but one of their suffix.
 type rules [32][]rule
 
-func table(list ...rule) (t rules) {
-	for _, r := range list {
-		i := r.from[len(r.from)-2] % 32
-		t[i] = append(t[i], r)
+// table returns the rules that list names, each as from>to.
+func table(list string) (t rules) {
+	for r := range strings.FieldsSeq(list) {
+		from, to, _ := strings.Cut(r, ">")
+		i := from[len(from)-2] % 32
+		t[i] = append(t[i], rule{from, to, from[len(from)-1]})
 	}
 	return t
 }
 
-var step2 = table(rule{"ational", "ate"}, rule{"tional", "tion"}, rule{"enci", "ence"}, rule{"anci", "ance"}, rule{"izer", "ize"},
-	rule{"abli", "able"}, rule{"alli", "al"}, rule{"entli", "ent"}, rule{"eli", "e"}, rule{"ousli", "ous"}, rule{"ization", "ize"},
-	rule{"ation", "ate"}, rule{"ator", "ate"}, rule{"alism", "al"}, rule{"iveness", "ive"}, rule{"fulness", "ful"}, rule{"ousness", "ous"},
-	rule{"aliti", "al"}, rule{"iviti", "ive"}, rule{"biliti", "ble"})
-
-var step3 = table(rule{"icate", "ic"}, rule{"ative", ""}, rule{"alize", "al"}, rule{"iciti", "ic"}, rule{"ical", "ic"}, rule{"ful", ""}, rule{"ness", ""})
-
-var step4 = table(rule{"al", ""}, rule{"ance", ""}, rule{"ence", ""}, rule{"er", ""}, rule{"ic", ""}, rule{"able", ""}, rule{"ible", ""},
-	rule{"ant", ""}, rule{"ement", ""}, rule{"ment", ""}, rule{"ent", ""}, rule{"ion", ""}, rule{"ou", ""}, rule{"ism", ""}, rule{"ate", ""},
-	rule{"iti", ""}, rule{"ous", ""}, rule{"ive", ""}, rule{"ize", ""})
+var (
+	step2 = table("ational>ate tional>tion enci>ence anci>ance izer>ize abli>able alli>al entli>ent eli>e ousli>ous ization>ize " +
+		"ation>ate ator>ate alism>al iveness>ive fulness>ful ousness>ous aliti>al iviti>ive biliti>ble")
+	step3 = table("icate>ic ative> alize>al iciti>ic ical>ic ful> ness>")
+	step4 = table("al> ance> ence> er> ic> able> ible> ant> ement> ment> ent> ion> ou> ism> ate> iti> ous> ive> ize>")
+)
 
 // porter stems w. Source: Porter 1980, An algorithm for suffix stripping,
 // Program 14:3.
 func porter(w []byte) []byte {
 	// Step 1a: plurals.
-	switch {
-	case ends(w, "sses"), ends(w, "ies"):
-		w = w[:len(w)-2]
-	case ends(w, "s") && !ends(w, "ss"):
-		w = w[:len(w)-1]
+	if n := len(w); w[n-1] == 's' {
+		switch {
+		case ends(w, "sses"), ends(w, "ies"):
+			w = w[:n-2]
+		case w[n-2] != 's':
+			w = w[:n-1]
+		}
 	}
 	// Step 1b: -eed, -ed, -ing.
-	if ends(w, "eed") {
+	if last := w[len(w)-1]; last != 'd' && last != 'g' {
+	} else if ends(w, "eed") {
 		if measure(w[:len(w)-3]) > 0 {
 			w = w[:len(w)-1]
 		}
@@ -123,13 +132,16 @@ func porter(w []byte) []byte {
 
 // cutVerb removes -ed or -ing from a stem that has a vowel.
 func cutVerb(w []byte) ([]byte, bool) {
-	for _, suffix := range []string{"ed", "ing"} {
-		if ends(w, suffix) {
-			stem := w[:len(w)-len(suffix)]
-			return stem, hasVowel(stem)
-		}
+	stem := w
+	switch {
+	case ends(w, "ed"):
+		stem = w[:len(w)-2]
+	case ends(w, "ing"):
+		stem = w[:len(w)-3]
+	default:
+		return w, false
 	}
-	return w, false
+	return stem, hasVowel(stem)
 }
 
 // apply uses the rule with the longest fitting suffix, if the stem's measure is
@@ -139,8 +151,9 @@ func apply(w []byte, t *rules, m int) []byte {
 		return w
 	}
 	var best rule
+	last := w[len(w)-1]
 	for _, r := range t[w[len(w)-2]%32] {
-		if len(r.from) > len(best.from) && ends(w, r.from) {
+		if r.last == last && len(r.from) > len(best.from) && ends(w, r.from) {
 			best = r
 		}
 	}
@@ -174,6 +187,9 @@ func consonant(w []byte, i int) bool {
 
 // measure returns how often a vowel is followed by a consonant in w.
 func measure(w []byte) int {
+	if v, ok := marked(w); ok {
+		return bits.OnesCount64(v << 8 &^ v & (1<<(8*len(w)) - 1))
+	}
 	m, vowel := 0, true // as if a vowel stood before: a y at the start is none
 	for i, ch := range w {
 		next := isVowel(ch, vowel)
@@ -186,6 +202,9 @@ func measure(w []byte) int {
 }
 
 func hasVowel(w []byte) bool {
+	if v, ok := marked(w); ok {
+		return v != 0
+	}
 	vowel := true
 	for _, ch := range w {
 		if vowel = isVowel(ch, vowel); vowel {
@@ -193,6 +212,19 @@ func hasVowel(w []byte) bool {
 		}
 	}
 	return false
+}
+
+// marked marks the vowels in a word of at most eight letters without y; ok is
+// false for others.
+func marked(w []byte) (vowels uint64, ok bool) {
+	if len(w) > 8 || len(w) == 0 {
+		return 0, false
+	}
+	x := tail(w, 0)
+	if zeros(x^ones*'y') != 0 {
+		return 0, false
+	}
+	return zeros(x^ones*'a') | zeros(x^ones*'e') | zeros(x^ones*'i') | zeros(x^ones*'o') | zeros(x^ones*'u'), true
 }
 
 // doubled reports whether w ends in the same consonant twice.

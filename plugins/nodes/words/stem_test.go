@@ -112,39 +112,6 @@ func FuzzPorter(f *testing.F) {
 	})
 }
 
-// TestSet adds hashes twice and more of them than fit.
-func TestSet(t *testing.T) {
-	var s Set
-	for range 2 {
-		for i := range SetSize {
-			h := mix(uint64(i), 0)
-			if !s.Add(h) || s.Add(h) {
-				t.Fatalf("hash %d is new once", i)
-			}
-		}
-		if !s.Add(mix(SetSize, 0)) || !s.Add(mix(SetSize, 0)) {
-			t.Error("a full set must call the rest new")
-		}
-		s.Clear()
-	}
-}
-
-// TestHash: short words have hashes of their own, however their memory goes on.
-func TestHash(t *testing.T) {
-	seen := map[uint64]string{}
-	for _, w := range strings.Fields("a b ab ba abc abcdefg abcdefgh abcdefghi abcdefgi abcdefghabcdefgh bcdefghabcdefgha " + strings.Repeat("x", 17)) {
-		h := Hash([]byte(w))
-		if seen[h] != "" {
-			t.Errorf("%q and %q", w, seen[h])
-		}
-		seen[h] = w
-		long := []byte(w + "tail of the buffer")
-		if Hash(long[:len(w)]) != h || Hash(append(make([]byte, 0, len(w)), w...)) != h {
-			t.Errorf("the hash of %q depends on what stands behind it", w)
-		}
-	}
-}
-
 func BenchmarkPorter(b *testing.B) {
 	list := strings.Fields("reading the relational operators of a motoring conditional happiness files was effective")
 	buf := make([]byte, 64)

@@ -36,6 +36,9 @@ func loadEnd(b []byte, i int) uint64 {
 // first returns how many bytes stand before the first one that is marked.
 func first(marks uint64) int { return bits.TrailingZeros64(marks&highs) >> 3 }
 
+// zeros marks every byte that is 0.
+func zeros(w uint64) uint64 { return ^((w&lows + lows) | w | lows) }
+
 // within marks the ASCII characters from lo to hi.
 func within(w uint64, lo, hi byte) uint64 {
 	x := w & lows
@@ -82,67 +85,4 @@ func tail(w []byte, i int) uint64 {
 func mix(h, x uint64) uint64 {
 	h = (h ^ x) * 0xbf58476d1ce4e5b9
 	return h ^ h>>29
-}
-
-// Set is a set of hashes of words. The zero Set is empty and ready to use.
-type Set struct {
-	slots [512]uint64
-	n     int
-}
-
-// SetSize is how many hashes a Set may hold.
-const SetSize = 384
-
-// Clear empties s.
-func (s *Set) Clear() {
-	if s.n > 0 {
-		clear(s.slots[:])
-		s.n = 0
-	}
-}
-
-// Add adds h and reports whether it is new. A full set takes no more, and calls
-// everything new.
-func (s *Set) Add(h uint64) bool {
-	h |= 1 // 0 is an empty slot
-	i := h >> 55
-	for ; s.slots[i] != 0; i = (i + 1) % uint64(len(s.slots)) {
-		if s.slots[i] == h {
-			return false
-		}
-	}
-	if s.n < SetSize {
-		s.slots[i] = h
-		s.n++
-	}
-	return true
-}
-
-// Stems gives words the hashes of their stems and remembers some of them, because
-// stemming is dear and a few words make up most texts. The zero Stems does not
-// stem. Not safe for concurrent use.
-type Stems struct {
-	by    Stemmer
-	known [1024]struct{ word, stem uint64 } // by the hash of the word
-}
-
-// Use makes s stem by another stemmer.
-func (s *Stems) Use(by Stemmer) {
-	if s.by != by {
-		*s = Stems{by: by}
-	}
-}
-
-// Hash returns the hash of the stem of the lower-case word w, which is changed as
-// Stemmer.Stem does.
-func (s *Stems) Hash(w []byte) uint64 {
-	h := Hash(w)
-	if s.by == None || s.by == "" {
-		return h
-	}
-	known := &s.known[h>>54]
-	if known.word != h {
-		known.word, known.stem = h, Hash(s.by.Stem(w))
-	}
-	return known.stem
 }
