@@ -8,7 +8,7 @@ WASM := plugins/nodes/wasm/stock.wasm
 # What the node modules are made of.
 GUEST := $(shell find sdk/node sdk/fault plugins/nodes -name '*.go' ! -name '*_test.go' -o -name '*.json' ! -path '*/testdata/*')
 
-.PHONY: build demo demo-check test postgres check generate bench load simulate fuzz race clean help
+.PHONY: build demo demo-check test kill postgres check generate bench load simulate fuzz race clean help
 
 build: $(WASM) ## build bin/spark, with the stock node modules embedded
 	@$(GO) build -ldflags "-s -w" -o $(SPARK) ./hostd/cmd/spark
@@ -57,6 +57,9 @@ load: ## latency of runs while a telemetry backend is gone for a minute, and wha
 
 simulate: ## the simulation of the statistics with many replications
 	@$(GO) test ./core/stats -run Simulation -v -timeout 60m -args -stats.reps 200000
+
+kill: ## kill a host with runs in flight, five hundred times
+	@$(GO) test ./core/host -run 'TestKill$$' -v -timeout 30m -args -kill.rounds 500
 
 race: $(WASM) ## every test under the race detector; needs a C compiler
 	@CGO_ENABLED=1 $(GO) test -race ./...

@@ -25,11 +25,19 @@ import (
 	testpg "github.com/sparkrsi/spark/testkit/postgres"
 )
 
-// TestMain lets the test binary be the plugin process that a host starts.
+// TestMain lets the test binary be the plugin process that a host starts, and the
+// host that a test kills.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == "plugin" && os.Args[2] == "serve" {
 		if err := map[string]func() error{"sqlite": sqlite.Serve, "postgres": postgres.Serve}[os.Args[3]](); err != nil {
 			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if dir := os.Getenv(victimDir); dir != "" {
+		if err := victim(dir); err != nil {
+			fmt.Fprintln(os.Stderr, "victim:", err)
 			os.Exit(1)
 		}
 		return
