@@ -49,7 +49,17 @@ func (s source) Aggregate(ctx context.Context, f backend.Filter) (*backend.Aggre
 	if err != nil {
 		return nil, err
 	}
-	return q.Aggregate(ctx, f)
+	a, err := q.Aggregate(ctx, f)
+	if err != nil || f.Graph == "" {
+		return a, err
+	}
+	// What names no graph is in no answer about one: the analysis names it beside.
+	n, err := q.Count(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a.Unattributed = n.Unattributed
+	return a, nil
 }
 
 // catalog knows the stored manifests; it implements rsi.Catalog.

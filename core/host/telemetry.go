@@ -165,6 +165,19 @@ func (h *Host) Query(ctx context.Context, graphName string) (*telemetry.Query, e
 	if err != nil {
 		return nil, err
 	}
+	return p.query()
+}
+
+// QueryProfile is Query for a profile by its name.
+func (h *Host) QueryProfile(ctx context.Context, name string) (*telemetry.Query, error) {
+	p, err := h.profile(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return p.query()
+}
+
+func (p *profile) query() (*telemetry.Query, error) {
 	if p.rec == nil {
 		return nil, fault.New(fault.Invalid, "telemetry."+p.name, "telemetry is off in profile %q", p.name).
 			WithHint("name another profile in the policy, or enable this one")

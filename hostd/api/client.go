@@ -25,6 +25,8 @@ type Client struct {
 	name  string // of the host, for messages
 	token string
 	http  *http.Client
+
+	profile string // that telemetry is asked of
 }
 
 // Host says where the host lives, for people.
@@ -98,25 +100,50 @@ func (c *Client) Stats(ctx context.Context, name string) (*Stats, error) {
 	return get[Stats](ctx, c, "/v1/telemetry/stats", url.Values{"graph": {name}})
 }
 
+// Profile returns a Client whose questions about telemetry go to the backend of a
+// profile, in place of that of the graph they name.
+func (c *Client) Profile(name string) *Client {
+	other := *c
+	other.profile = name
+	return &other
+}
+
 // Traces, Spans, Metrics and Events return a page of what f selects; a limit of
 // 0 is PageSize.
 func (c *Client) Traces(ctx context.Context, f backend.Filter) (*Page[telemetry.TraceRow], error) {
-	return get[Page[telemetry.TraceRow]](ctx, c, "/v1/telemetry/traces", values(f))
+	return get[Page[telemetry.TraceRow]](ctx, c, "/v1/telemetry/traces", values(f, c.profile))
 }
 
 // Spans: see Traces.
 func (c *Client) Spans(ctx context.Context, f backend.Filter) (*Page[telemetry.SpanRow], error) {
-	return get[Page[telemetry.SpanRow]](ctx, c, "/v1/telemetry/spans", values(f))
+	return get[Page[telemetry.SpanRow]](ctx, c, "/v1/telemetry/spans", values(f, c.profile))
 }
 
 // Metrics: see Traces.
 func (c *Client) Metrics(ctx context.Context, f backend.Filter) (*Page[telemetry.MetricRow], error) {
-	return get[Page[telemetry.MetricRow]](ctx, c, "/v1/telemetry/metrics", values(f))
+	return get[Page[telemetry.MetricRow]](ctx, c, "/v1/telemetry/metrics", values(f, c.profile))
 }
 
 // Events: see Traces.
 func (c *Client) Events(ctx context.Context, f backend.Filter) (*Page[telemetry.EventRow], error) {
-	return get[Page[telemetry.EventRow]](ctx, c, "/v1/telemetry/events", values(f))
+	return get[Page[telemetry.EventRow]](ctx, c, "/v1/telemetry/events", values(f, c.profile))
+}
+
+// MetricSummaries returns a page of what the points that f selects come to.
+func (c *Client) MetricSummaries(ctx context.Context, f backend.Filter) (*Page[telemetry.MetricSummary], error) {
+	return get[Page[telemetry.MetricSummary]](ctx, c, "/v1/telemetry/metrics/summary", values(f, c.profile))
+}
+
+// Trace returns the runs with a trace or run id, of the backend that a graph writes
+// to; "" is the default profile. NotFound when there is none.
+func (c *Client) Trace(ctx context.Context, id, graph string) (*Trace, error) {
+	q := url.Values{}
+	for key, v := range map[string]string{"graph": graph, "profile": c.profile} {
+		if v != "" {
+			q.Set(key, v)
+		}
+	}
+	return get[Trace](ctx, c, "/v1/telemetry/traces/"+url.PathEscape(id), q)
 }
 
 // Analyze returns what the runs of a graph showed.

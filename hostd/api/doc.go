@@ -24,6 +24,8 @@ const (
 	MaxModule = 64 << 20 // bytes of a module
 	MaxPage   = 10_000   // rows of one page
 	PageSize  = 100      // rows of a page when none is asked for
+
+	MaxOffset = 10_000_000 // rows before a page
 )
 
 // Health is what GET /v1/health answers.
@@ -124,6 +126,11 @@ type Stats struct {
 type Page[Row any] struct {
 	Rows []Row `json:"rows"`
 	Next int   `json:"next_offset,omitempty"`
+}
+
+// Trace is the runs with one trace or run id.
+type Trace struct {
+	Runs []*telemetry.Tree `json:"runs"`
 }
 
 // Analyze asks for the analysis of a graph.
