@@ -169,6 +169,9 @@ func TestCollectorTakesEverything(t *testing.T) {
 			root.Status().Code() != ptrace.StatusCodeOk || root.StartTimestamp() != pcommon.Timestamp(samples[0].Start) {
 			t.Errorf("root %v", root.Attributes().AsRaw())
 		}
+		if state := root.TraceState().AsRaw(); samples[0].Probability != .25 || !strings.HasPrefix(state, "ot=th:c;rv:") {
+			t.Errorf("a quarter of the runs was kept, the trace state is %q", state)
+		}
 	})
 }
 

@@ -19,13 +19,23 @@ var severities = map[string]uint64{"node_retry": warn, "node_failed": erred, "gr
 // encodeLogs returns an ExportLogsServiceRequest with a record per event, derived
 // ones included, and how many they are.
 func encodeLogs(p []piece, o Options) ([]byte, int) {
-	m, n := &message{}, 0
+	room := 0
+	for _, x := range p {
+		room += x.EventCount() * recordSize
+	}
+	m, n := &message{b: make([]byte, 0, room)}, 0
 	sameProcess(p, func(p []piece) {
 		m.scoped(p[0].Trace, o.Repeats, func() {
 			for _, x := range p {
+				var shared message // what all events say of their run
+				a := attrs{&shared, 6}
+				a.str(keyGraph, x.Graph)
+				a.str(keyVersion, x.Version)
+				a.str(keyEnvironment, x.Environment)
+				a.str(keyRunKind, x.RunKind)
 				events := x.AllEvents()
 				for i := range events {
-					m.record(x.Trace, &events[i])
+					m.record(x.Trace, &events[i], shared.b)
 				}
 				n += len(events)
 			}
@@ -34,7 +44,7 @@ func encodeLogs(p []piece, o Options) ([]byte, int) {
 	return m.b, n
 }
 
-func (m *message) record(t *backend.Trace, e *backend.Event) {
+func (m *message) record(t *backend.Trace, e *backend.Event, shared []byte) {
 	severity, body, level := severities[e.Type], "", ""
 	for i := range e.Attrs {
 		switch a := &e.Attrs[i]; {
@@ -60,11 +70,8 @@ func (m *message) record(t *backend.Trace, e *backend.Event) {
 	b := m.open(5)
 	m.string(1, body)
 	m.close(b)
+	m.b = append(m.b, shared...)
 	a := attrs{m, 6}
-	a.str(keyGraph, t.Graph)
-	a.str(keyVersion, t.Version)
-	a.str(keyEnvironment, t.Environment)
-	a.str(keyRunKind, t.RunKind)
 	a.str(keyEventName, e.Name)
 	for i := range e.Attrs { // error and error_type are published names of events
 		switch x := &e.Attrs[i]; x.Key {

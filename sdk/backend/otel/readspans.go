@@ -51,6 +51,9 @@ func (r *reader) span(scope string, s *tracepb.Span, roots map[*backend.Trace]bo
 		key.run = key.trace
 		t := r.trace(key)
 		cover(t, start, max(start, end))
+		if p, ok := probability(s.GetTraceState()); ok && len(t.Spans) == 0 {
+			t.Probability = p
+		}
 		t.Spans = append(t.Spans, backend.Span{ID: id, Parent: parent, Node: s.GetName(), NodeType: scope, Kind: uint8(s.GetKind()),
 			Start: start, End: max(start, end), Status: outcome(s, ""), Error: s.GetStatus().GetMessage(), Seq: -1, After: -1, Attrs: f.rest()})
 		happened(t, s, id)

@@ -14,7 +14,14 @@ const (
 
 // encodeSpans returns an ExportTraceServiceRequest and how many spans it holds.
 func encodeSpans(p []piece) ([]byte, int) {
-	m, n := &message{}, 0
+	room := 0
+	for _, x := range p {
+		room += (len(x.Spans)+len(x.Events)+len(x.Metrics)+2)*recordSize + len(x.Attrs)*attributeSize
+		for i := range x.Spans {
+			room += len(x.Spans[i].Attrs) * attributeSize
+		}
+	}
+	m, n := &message{b: make([]byte, 0, room)}, 0
 	sameProcess(p, func(p []piece) {
 		m.scoped(p[0].Trace, false, func() {
 			for _, x := range p {
@@ -64,22 +71,28 @@ func (m *message) trace(x piece) int {
 	t, n := x.Trace, len(x.Spans)
 	root := rootOf(t)
 	in := group(t, root)
-	run := hex.EncodeToString(t.RunID[:])
+	run, state := hex.EncodeToString(t.RunID[:]), state(t)
 	if !x.rest {
-		m.root(t, root, run, in)
+		m.root(t, root, run, state, in)
 		n++
 	}
+	var shared message // what all steps say of their run
+	a := attrs{&shared, 9}
+	a.str(keyGraph, t.Graph)
+	a.str(keyVersion, t.Version)
+	a.str(keyRunID, run)
 	for i := range t.Spans {
-		m.span(t, &t.Spans[i], run, in)
+		m.span(t, &t.Spans[i], shared.b, state, in)
 	}
 	return n
 }
 
 // head appends what every span has and returns where the span began.
-func (m *message) head(t *backend.Trace, id, parent backend.SpanID, name string, kind uint64, start, end int64) int {
+func (m *message) head(t *backend.Trace, id, parent backend.SpanID, state, name string, kind uint64, start, end int64) int {
 	at := m.open(2)
 	m.bytes(1, t.TraceID[:])
 	m.bytes(2, id[:])
+	m.text(3, state)
 	if parent != (backend.SpanID{}) {
 		m.bytes(4, parent[:])
 	}
@@ -90,12 +103,12 @@ func (m *message) head(t *backend.Trace, id, parent backend.SpanID, name string,
 	return at
 }
 
-func (m *message) root(t *backend.Trace, root backend.SpanID, run string, in inside) {
+func (m *message) root(t *backend.Trace, root backend.SpanID, run, state string, in inside) {
 	name := t.Graph
 	if name == "" {
 		name = "run"
 	}
-	at := m.head(t, root, t.ParentSpan, name, 1, t.Start, t.End)
+	at := m.head(t, root, t.ParentSpan, state, name, 1, t.Start, t.End)
 	a := attrs{m, 9}
 	a.str(keyGraph, t.Graph)
 	a.str(keyVersion, t.Version)
@@ -120,16 +133,14 @@ func (m *message) root(t *backend.Trace, root backend.SpanID, run string, in ins
 	m.close(at)
 }
 
-func (m *message) span(t *backend.Trace, s *backend.Span, run string, in inside) {
+func (m *message) span(t *backend.Trace, s *backend.Span, shared []byte, state string, in inside) {
 	name := s.Node
 	if s.Seq < 0 {
 		name = callName(s)
 	}
-	at := m.head(t, s.ID, s.Parent, name, uint64(s.Kind), s.Start, s.End)
+	at := m.head(t, s.ID, s.Parent, state, name, uint64(s.Kind), s.Start, s.End)
+	m.b = append(m.b, shared...)
 	a := attrs{m, 9}
-	a.str(keyGraph, t.Graph)
-	a.str(keyVersion, t.Version)
-	a.str(keyRunID, run)
 	a.str(keyNode, s.Node)
 	a.str(keyNodeType, s.NodeType)
 	a.str(keyTypeVersion, s.TypeVersion)

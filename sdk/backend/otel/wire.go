@@ -17,10 +17,40 @@ import (
 // Fields that hold their default are left out, as proto3 asks.
 type message struct{ b []byte }
 
+// About how many bytes a record and an attribute take: room is made once for a
+// whole request.
+const (
+	recordSize    = 320
+	attributeSize = 40
+)
+
+// The wire types of fields.
+const (
+	wireVarint = uint64(protowire.VarintType)
+	wireFixed  = uint64(protowire.Fixed64Type)
+	wireBytes  = uint64(protowire.BytesType)
+)
+
+// tag appends the number and type of a field: one byte for most.
+func tag(b []byte, field protowire.Number, kind uint64) []byte {
+	return uvarint(b, uint64(field)<<3|kind)
+}
+
+func uvarint(b []byte, v uint64) []byte {
+	if v < 0x80 {
+		return append(b, byte(v))
+	}
+	return binary.AppendUvarint(b, v)
+}
+
+// measured appends s with its length before it.
+func measured[T string | []byte](b []byte, s T) []byte {
+	return append(uvarint(b, uint64(len(s))), s...)
+}
+
 func (m *message) uint(field protowire.Number, v uint64) {
 	if v != 0 {
-		m.b = protowire.AppendTag(m.b, field, protowire.VarintType)
-		m.b = protowire.AppendVarint(m.b, v)
+		m.b = uvarint(tag(m.b, field, wireVarint), v)
 	}
 }
 
@@ -32,15 +62,13 @@ func (m *message) fixed(field protowire.Number, v uint64) {
 
 // member is fixed for a field whose presence says something.
 func (m *message) member(field protowire.Number, v uint64) {
-	m.b = protowire.AppendTag(m.b, field, protowire.Fixed64Type)
-	m.b = protowire.AppendFixed64(m.b, v)
+	m.b = binary.LittleEndian.AppendUint64(tag(m.b, field, wireFixed), v)
 }
 
 func (m *message) time(field protowire.Number, ns int64) { m.fixed(field, uint64(max(ns, 0))) }
 
 func (m *message) bytes(field protowire.Number, v []byte) {
-	m.b = protowire.AppendTag(m.b, field, protowire.BytesType)
-	m.b = protowire.AppendBytes(m.b, v)
+	m.b = measured(tag(m.b, field, wireBytes), v)
 }
 
 func (m *message) text(field protowire.Number, s string) {
@@ -51,8 +79,7 @@ func (m *message) text(field protowire.Number, s string) {
 
 // string is text for a field whose presence says something.
 func (m *message) string(field protowire.Number, s string) {
-	m.b = protowire.AppendTag(m.b, field, protowire.BytesType)
-	m.b = protowire.AppendString(m.b, valid(s))
+	m.b = measured(tag(m.b, field, wireBytes), valid(s))
 }
 
 // valid returns s as UTF-8: one text that is not would cost the whole request.
@@ -65,7 +92,7 @@ func valid(s string) string {
 
 // open begins an embedded message and returns where; close ends it.
 func (m *message) open(field protowire.Number) int {
-	m.b = append(protowire.AppendTag(m.b, field, protowire.BytesType), 0)
+	m.b = append(tag(m.b, field, wireBytes), 0)
 	return len(m.b)
 }
 
@@ -91,12 +118,18 @@ type attrs struct {
 // begin appends a pair up to its value, whose oneof field takes n bytes.
 func (a attrs) begin(key string, n int) []byte {
 	key = valid(key)
-	b := protowire.AppendTag(a.b, a.field, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(1+protowire.SizeBytes(len(key))+1+protowire.SizeBytes(n)))
-	b = protowire.AppendTag(b, 1, protowire.BytesType)
-	b = protowire.AppendString(b, key)
-	b = protowire.AppendTag(b, 2, protowire.BytesType)
-	return protowire.AppendVarint(b, uint64(n))
+	b := tag(a.b, a.field, wireBytes)
+	b = uvarint(b, uint64(1+sized(len(key))+1+sized(n)))
+	b = measured(append(b, 1<<3|byte(wireBytes)), key)
+	return uvarint(append(b, 2<<3|byte(wireBytes)), uint64(n))
+}
+
+// sized is how many bytes n take with their length before them.
+func sized(n int) int {
+	if n < 0x80 {
+		return 1 + n
+	}
+	return protowire.SizeBytes(n)
 }
 
 // str is text that leaves an empty one out.
@@ -108,23 +141,19 @@ func (a attrs) str(key, v string) {
 
 func (a attrs) text(key, v string) {
 	v = valid(v)
-	b := a.begin(key, 1+protowire.SizeBytes(len(v)))
-	a.b = protowire.AppendString(protowire.AppendTag(b, 1, protowire.BytesType), v)
+	a.b = measured(append(a.begin(key, 1+sized(len(v))), 1<<3|byte(wireBytes)), v)
 }
 
 func (a attrs) bool(key string, v bool) {
-	b := protowire.AppendTag(a.begin(key, 2), 2, protowire.VarintType)
-	a.b = protowire.AppendVarint(b, protowire.EncodeBool(v))
+	a.b = append(a.begin(key, 2), 2<<3|byte(wireVarint), byte(protowire.EncodeBool(v)))
 }
 
 func (a attrs) int(key string, v int64) {
-	b := a.begin(key, 1+protowire.SizeVarint(uint64(v)))
-	a.b = protowire.AppendVarint(protowire.AppendTag(b, 3, protowire.VarintType), uint64(v))
+	a.b = uvarint(append(a.begin(key, 1+protowire.SizeVarint(uint64(v))), 3<<3|byte(wireVarint)), uint64(v))
 }
 
 func (a attrs) float(key string, v float64) {
-	b := protowire.AppendTag(a.begin(key, 9), 4, protowire.Fixed64Type)
-	a.b = protowire.AppendFixed64(b, math.Float64bits(v))
+	a.b = binary.LittleEndian.AppendUint64(append(a.begin(key, 9), 4<<3|byte(wireFixed)), math.Float64bits(v))
 }
 
 // of writes attributes of the user, those whose name is taken under another.
