@@ -42,12 +42,14 @@ check: $(WASM) ## formatting, vet, staticcheck, generated code, tidy modules
 	@$(GO) run -C tools ./protogen -check
 	@$(GO) run ./plugins/nodes/nodedoc -check -o docs/NODES.md ./plugins/nodes/stock
 	@$(GO) run ./core/telemetry/cmd/settings -check
+	@$(GO) run ./core/graph/cmd/schema -check
 	@$(GO) mod tidy -diff
 
 generate: ## write what is generated anew
 	@$(GO) run -C tools ./protogen
 	@$(GO) run ./plugins/nodes/nodedoc -o docs/NODES.md ./plugins/nodes/stock
 	@$(GO) run ./core/telemetry/cmd/settings
+	@$(GO) run ./core/graph/cmd/schema
 
 bench: $(WASM) ## measure, beside the peers
 	@$(GO) run -C peers ./cmd/bench

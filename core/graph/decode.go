@@ -84,9 +84,9 @@ func (d *decoder) graph(g *Graph, root *yaml.Node) {
 func (d *decoder) node(name string, n *yaml.Node, path string) *Node {
 	v := &Node{Name: name}
 	ok := d.object(n, path, fields{
-		"module":     d.str(&v.Module),
-		"native":     d.str(&v.Native),
-		"graph":      d.str(&v.Graph),
+		"module":     d.filled(&v.Module),
+		"native":     d.filled(&v.Native),
+		"graph":      d.filled(&v.Graph),
 		"wait":       func(n *yaml.Node, path string) { v.Wait = d.wait(n, path) },
 		"state":      word(d, &v.State, StateIsolated, StateShared),
 		"config":     d.jsonObject(&v.Config),

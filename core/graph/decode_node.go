@@ -17,6 +17,16 @@ func (d *decoder) expression(to *string) field {
 	}
 }
 
+// filled decodes a string that says something.
+func (d *decoder) filled(to *string) field {
+	return func(n *yaml.Node, path string) {
+		before := len(d.fs)
+		if d.str(to)(n, path); len(d.fs) == before && *to == "" {
+			d.errorf(n, path, "name one or remove the key", "is empty")
+		}
+	}
+}
+
 func (d *decoder) retry(n *yaml.Node, path string) *Retry {
 	r := &Retry{}
 	d.object(n, path, fields{

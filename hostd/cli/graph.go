@@ -19,7 +19,7 @@ import (
 func (a *app) graphCommand() *cobra.Command {
 	return parent("graph", "Check, apply and look at graphs",
 		"A graph is a versioned document, YAML or JSON. Nothing is changed in place: every\nchange is a new version, and runs under way end on the version they began with.",
-		a.lintCommand(), a.applyCommand(), a.listCommand(), a.showCommand(), a.versionsCommand(), a.diffCommand())
+		a.lintCommand(), a.applyCommand(), a.listCommand(), a.showCommand(), a.versionsCommand(), a.diffCommand(), a.graphSchemaCommand())
 }
 
 // document reads a graph file and its policy: the second argument, else
