@@ -52,6 +52,8 @@ func classify(ctx context.Context, err error) (kind fault.Kind, hint string) {
 			return fault.Denied, "check user, password and the server's pg_hba.conf"
 		case code == "42501":
 			return fault.Denied, "grant the user the right to create and use the schema"
+		case code == "42P01", code == "3F000": // the search path passes over a schema that the user may not use
+			return fault.NotFound, "grant the user USAGE of the schema; if it was dropped, restart the host, which makes it anew"
 		case code == "3D000":
 			return fault.NotFound, "create the database, or name another"
 		case strings.HasPrefix(code, "XX"):

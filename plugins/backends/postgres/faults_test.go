@@ -464,3 +464,60 @@ func TestBadConfig(t *testing.T) {
 		}
 	}
 }
+
+// A server that may be read only, and a user without the rights, are named with
+// the remedy, at the start and later; once that is mended the same batch is stored.
+func TestRefusingServer(t *testing.T) {
+	s := postgres.Start(t)
+	for i, x := range []struct {
+		refuse, allow string
+		open, write   fault.Kind
+	}{
+		{"ALTER ROLE %s SET default_transaction_read_only = on", "ALTER ROLE %s RESET default_transaction_read_only", fault.ReadOnly, fault.ReadOnly},
+		{"REVOKE owner1 FROM %s", "GRANT owner1 TO %s", fault.Denied, fault.NotFound}, // a schema without USAGE is passed over
+	} {
+		c := inSchema(s, layoutRows, t.TempDir())
+		c.User, c.Password = fmt.Sprint("writer", i), "m4rker-of-a-writer"
+		run(t, s, c, fmt.Sprintf(`DROP SCHEMA %[1]s; CREATE ROLE owner%[4]d; CREATE ROLE %[2]s LOGIN PASSWORD '%[3]s' IN ROLE owner%[4]d;
+			GRANT CREATE ON DATABASE postgres TO owner%[4]d; ALTER ROLE %[2]s SET role = owner%[4]d`, c.Schema, c.User, c.Password, i))
+		set := func(sql string) {
+			t.Helper()
+			run(t, s, inSchema(s, layoutRows, "aside"), fmt.Sprintf(sql, c.User)+"; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '"+c.User+"'")
+		}
+		refused := func(what string, err error, kind fault.Kind) {
+			t.Helper()
+			if text := err.Error() + fault.HintOf(err); !fault.Is(err, kind) || fault.HintOf(err) == "" || strings.Contains(text, c.Password) {
+				t.Errorf("%s: %v (%s), want %s", what, err, fault.KindOf(err), kind)
+			}
+		}
+		try := func(what string) {
+			t.Helper()
+			w, err := Open(encode(t, c))
+			if err == nil {
+				w.Close(context.Background())
+				t.Fatalf("%s: opened", what)
+			}
+			refused(what, err, x.open)
+		}
+		set(x.refuse)
+		try("an empty database")
+		set(x.allow)
+		b := openAs(t, c)
+		defer b.Close(context.Background())
+		if _, err := b.Write(t.Context(), tenth(0)); err != nil {
+			t.Fatal(err)
+		}
+		set(x.refuse)
+		if _, err := b.Write(t.Context(), tenth(1)); err == nil {
+			t.Error("a batch was stored")
+		} else {
+			refused("write", err, x.write)
+		}
+		try("a schema that is there")
+		set(x.allow)
+		if _, err := b.Write(t.Context(), tenth(1)); err != nil {
+			t.Fatal(err)
+		}
+		only(t, b, 20)
+	}
+}
