@@ -5,7 +5,7 @@ import "github.com/sparkrsi/spark/plugins/nodes/words"
 // classes groups the vocabulary by stem, so that one index of raw words serves
 // every stemmer.
 type classes struct {
-	stemmer words.Stemmer
+	stemmer words.Stems
 	index   map[string]int32 // stem to class
 	start   []uint32         // where the words of a class begin; one more than classes
 	list    []int32          // words by class
@@ -18,7 +18,8 @@ func (x *index) classesOf(s words.Stemmer) *classes {
 	if c := x.classed[s]; c != nil {
 		return c
 	}
-	c := &classes{stemmer: s}
+	c := &classes{}
+	c.stemmer.Use(s)
 	if s == words.None {
 		// Each word is its own class, in the order of the vocabulary.
 		c.index = x.vocab
@@ -64,7 +65,8 @@ func (c *classes) group(vocab []string) {
 // find returns the class of the words that share w's stem.
 func (c *classes) find(w []byte) (int32, bool) {
 	c.scratch = append(c.scratch[:0], w...)
-	class, ok := c.index[string(c.stemmer.Stem(c.scratch))]
+	stem, _ := c.stemmer.Stem(c.scratch)
+	class, ok := c.index[string(stem)]
 	return class, ok
 }
 
@@ -72,5 +74,6 @@ func (c *classes) words(class int32) []int32 { return c.list[c.start[class]:c.st
 
 func (c *classes) stem(w string) []byte {
 	c.scratch = append(c.scratch[:0], w...)
-	return c.stemmer.Stem(c.scratch)
+	stem, _ := c.stemmer.Stem(c.scratch)
+	return stem
 }

@@ -6,6 +6,32 @@ import (
 	"github.com/sparkrsi/spark/sdk/node"
 )
 
+// parts is what the features of a hit are made of.
+type parts struct{ score, name, pkg, summary, kind, deprecated node.Value }
+
+// look finds the parts of the hit v and adds its fields to those of all hits.
+func (r *reranker) look(v node.Value) (p parts) {
+	for k, x := range v.Fields() {
+		switch string(k.Text()) {
+		case "score":
+			p.score = x
+			continue
+		case "name":
+			p.name = x
+		case "pkg":
+			p.pkg = x
+		case "summary":
+			p.summary = x
+		case "kind":
+			p.kind = x
+		case "deprecated":
+			p.deprecated = x
+		}
+		r.fields = append(r.fields, field{k, x})
+	}
+	return p
+}
+
 // features returns the weighted sum of what one hit tells:
 //
 //	coverage    share of the question's terms that its name, package or summary has
@@ -14,36 +40,21 @@ import (
 //	kind        1 for functions, 0.6 for types, 0.4 for methods, 0 for others
 //	deprecated  -1 if it is
 //	path_depth  -1 for each slash in its package path
-func (r *reranker) features(v node.Value) float64 {
+func (r *reranker) features(p *parts) float64 {
 	w := &r.weights
 	var sum float64
-	var name, path, summary, kind, deprecated node.Value
-	for k, x := range v.Fields() {
-		switch string(k.Text()) {
-		case "name":
-			name = x
-		case "pkg":
-			path = x
-		case "summary":
-			summary = x
-		case "kind":
-			kind = x
-		case "deprecated":
-			deprecated = x
-		}
-	}
-	pkg := path.Text()
+	pkg := p.pkg.Text()
 	if w.coverage != 0 || w.name != 0 || w.pkg != 0 {
 		for i := range r.stems {
 			r.stems[i].seen = false
 		}
-		if named, of := r.mark(name.Text()); of > 0 {
+		if named, of := r.mark(p.name.Text()); of > 0 {
 			sum += w.name * float64(named) / float64(of)
 		}
 		if matched, _ := r.mark(pkg); matched > 0 {
 			sum += w.pkg
 		}
-		r.text = summary.AppendText(r.text[:0]) // summaries have line breaks, which Text would copy
+		r.text = p.summary.AppendText(r.text[:0]) // summaries have line breaks, which Text would copy
 		r.mark(r.text)
 		var covered float32
 		for i := range r.stems {
@@ -56,7 +67,7 @@ func (r *reranker) features(v node.Value) float64 {
 		}
 	}
 	if w.kind != 0 {
-		switch string(kind.Text()) {
+		switch string(p.kind.Text()) {
 		case "func":
 			sum += w.kind
 		case "type":
@@ -65,7 +76,7 @@ func (r *reranker) features(v node.Value) float64 {
 			sum += 0.4 * w.kind
 		}
 	}
-	if old, _ := deprecated.Bool(); old {
+	if old, _ := p.deprecated.Bool(); old {
 		sum -= w.deprecated
 	}
 	return sum - w.pathDepth*float64(bytes.Count(pkg, []byte{'/'}))

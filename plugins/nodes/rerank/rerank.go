@@ -5,6 +5,7 @@ package rerank
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/sparkrsi/spark/plugins/nodes/terms"
 	"github.com/sparkrsi/spark/plugins/nodes/words"
@@ -25,6 +26,7 @@ type reranker struct {
 	buf    []byte
 	text   []byte
 	hits   []hit
+	fields []field // of all hits
 }
 
 // weights of the features; see features.
@@ -37,10 +39,13 @@ type stem struct {
 	seen   bool
 }
 
+// hit is one of the hits with its fields, without the score that it had.
 type hit struct {
-	value node.Value
-	score float64
+	from, to int // in fields
+	score    float64
 }
+
+type field struct{ key, value node.Value }
 
 // New returns a node that turns {question, terms, hits} into the same with the
 // best hits in a new order.
@@ -72,20 +77,22 @@ func (r *reranker) Process(in []byte, out *node.Writer) error {
 		return fault.New(fault.Invalid, "hits", "is %s, want an array", list.Kind())
 	}
 	r.prepare()
-	r.hits = r.hits[:0]
+	r.hits, r.fields = r.hits[:0], r.fields[:0]
 	scale := 1.0
 	for v := range list.Items() {
 		if len(r.hits) == r.top {
 			break
 		}
-		score, ok := v.Get("score").Float()
+		from := len(r.fields)
+		x := r.look(v)
+		score, ok := x.score.Float()
 		if !ok {
-			return fault.New(fault.Invalid, "hits.score", "is %s, want a number", v.Get("score").Kind())
+			return fault.New(fault.Invalid, "hits."+strconv.Itoa(len(r.hits))+".score", "is %s, want a number", x.score.Kind())
 		}
 		if len(r.hits) == 0 && score > 0 {
 			scale = 1 / score
 		}
-		r.hits = append(r.hits, hit{v, score*scale + r.features(v)})
+		r.hits = append(r.hits, hit{from, len(r.fields), score*scale + r.features(&x)})
 	}
 	slices.SortStableFunc(r.hits, func(a, b hit) int {
 		switch {
@@ -103,10 +110,8 @@ func (r *reranker) Process(in []byte, out *node.Writer) error {
 	out.Key("hits").Array()
 	for _, h := range r.hits {
 		out.Object()
-		for k, x := range h.value.Fields() {
-			if string(k.Text()) != "score" {
-				out.Member(k, x)
-			}
+		for _, f := range r.fields[h.from:h.to] {
+			out.Member(f.key, f.value)
 		}
 		out.Key("score").Fixed(h.score, 4)
 		out.End()

@@ -16,6 +16,7 @@ const Max = 256
 type Term struct {
 	Text   []byte
 	Weight float32 // 1 for words of the question, less for related ones
+	raw    []byte  // its JSON where it was read, nil for one that was made
 }
 
 // Reader reads the terms of documents, reusing its memory.
@@ -43,24 +44,36 @@ func (r *Reader) Read(in []byte) (question node.Value, err error) {
 		return question, r.limit()
 	}
 	for v := range list.Items() {
-		t := Term{Weight: 1}
+		t := Term{Weight: 1, raw: v.Raw()}
 		switch v.Kind() {
 		case node.String:
 			t.Text = v.Text()
 		case node.Object:
-			w, ok := v.Get("w").Float()
-			if !ok || w < 0 || w > 1 {
-				return question, fault.New(fault.Invalid, "terms", "weight %s, want a number from 0 to 1", v.Get("w").Raw())
+			var text, weight node.Value
+			for k, x := range v.Fields() {
+				switch string(k.Text()) {
+				case "t":
+					text = x
+				case "w":
+					weight = x
+				}
 			}
-			t.Text, t.Weight = v.Get("t").Text(), float32(w)
+			w, ok := weight.Float()
+			if !ok || w < 0 || w > 1 {
+				return question, fault.New(fault.Invalid, "terms", "weight %s, want a number from 0 to 1", cut(weight.Raw()))
+			}
+			t.Text, t.Weight = text.Text(), float32(w)
 		}
 		if len(t.Text) == 0 {
-			return question, fault.New(fault.Invalid, "terms", "term %s is neither a word nor {\"t\": word, \"w\": weight}", v.Raw())
+			return question, fault.New(fault.Invalid, "terms", "term %s is neither a word nor {\"t\": word, \"w\": weight}", cut(v.Raw()))
 		}
 		r.Terms = append(r.Terms, t)
 	}
 	return question, r.limit()
 }
+
+// cut returns the beginning of what a message quotes.
+func cut(b []byte) []byte { return b[:min(len(b), 60)] }
 
 func (r *Reader) limit() error {
 	if len(r.Terms) > Max {
@@ -90,7 +103,11 @@ func (r *Reader) Write(out *node.Writer) {
 
 // Write writes t as an element of terms.
 func (t Term) Write(out *node.Writer) {
-	if t.Weight == 1 {
+	switch {
+	case t.raw != nil:
+		out.Raw(t.raw)
+		return
+	case t.Weight == 1:
 		out.Text(t.Text)
 		return
 	}

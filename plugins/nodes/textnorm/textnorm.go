@@ -12,11 +12,10 @@ import (
 type normalizer struct {
 	split bool
 	stop  bool
-	stem  words.Stemmer
+	stem  words.Stems
 	limit int
 	cut   words.Cutter
 	seen  words.Set // what stands in the list
-	raw   words.Set // words that were stemmed before
 	text  []byte
 	buf   []byte
 	list  [][]byte
@@ -28,7 +27,7 @@ func New() node.Node { return &normalizer{} }
 func (n *normalizer) Configure(c *node.Config) error {
 	n.split = c.Bool("split", true)
 	n.stop = c.Bool("stop_words", false)
-	n.stem = words.Stemmer(c.String("stem", string(words.None), string(words.None), string(words.Light), string(words.Porter)))
+	n.stem.Use(words.Stemmer(c.String("stem", string(words.None), string(words.None), string(words.Light), string(words.Porter))))
 	n.limit = c.Int("max_terms", 64, 1, terms.Max)
 	return nil
 }
@@ -62,7 +61,6 @@ func (n *normalizer) Process(in []byte, out *node.Writer) error {
 func (n *normalizer) terms(text []byte, stop bool) {
 	n.list, n.buf = n.list[:0], n.buf[:0]
 	n.seen.Clear()
-	n.raw.Clear()
 	if n.split {
 		for w := range n.cut.Parts(text) {
 			n.word(w, stop)
@@ -80,14 +78,7 @@ func (n *normalizer) word(w []byte, stop bool) {
 	if len(n.list) == n.limit || stop && words.IsStop(w) {
 		return
 	}
-	h := words.Hash(w)
-	if n.stem != words.None {
-		if !n.raw.Add(h) {
-			return
-		}
-		w = n.stem.Stem(w)
-		h = words.Hash(w)
-	}
+	w, h := n.stem.Stem(w)
 	if !n.seen.Add(h) {
 		return
 	}

@@ -34,35 +34,6 @@ func (s *Set) Add(h uint64) bool {
 	return true
 }
 
-// Stems gives words the hashes of their stems and remembers some of them, because
-// stemming is dear and a few words make up most texts. The zero Stems does not
-// stem. Not safe for concurrent use.
-type Stems struct {
-	by    Stemmer
-	known [1024]struct{ word, stem uint64 } // by the hash of the word
-}
-
-// Use makes s stem by another stemmer.
-func (s *Stems) Use(by Stemmer) {
-	if s.by != by {
-		*s = Stems{by: by}
-	}
-}
-
-// Hash returns the hash of the stem of the lower-case word w, which is changed as
-// Stemmer.Stem does.
-func (s *Stems) Hash(w []byte) uint64 {
-	h := Hash(w)
-	if s.by == None || s.by == "" {
-		return h
-	}
-	known := &s.known[h>>54]
-	if known.word != h {
-		known.word, known.stem = h, Hash(s.by.Stem(w))
-	}
-	return known.stem
-}
-
 // Table finds numbers by hashes of words. The zero Table is empty and ready to
 // use.
 type Table struct {

@@ -58,3 +58,27 @@ func TestTable(t *testing.T) {
 		}
 	}
 }
+
+// TestStems: what is remembered is what stemming gives, also when words share a
+// place in the memory.
+func TestStems(t *testing.T) {
+	var s Stems
+	for _, by := range []Stemmer{None, Light, Porter} {
+		s.Use(by)
+		for round := range 2 {
+			for i := range 3000 {
+				w := []byte(strings.Fields("happy relational hoping queries conflated yyy abcdefghijklmnopational")[i%7] + strings.Repeat("x", i%5) +
+					strings.Fields("ies ed s ing ation e")[i%6] + strings.Repeat("e", i/600))
+				want := by.Stem(append(make([]byte, 0, 64), w...))
+				if i%3 == 0 {
+					if h := s.Hash(append(make([]byte, 0, 64), w...)); h != Hash(want) {
+						t.Fatalf("%s %d: the hash of %s is not that of %s", by, round, w, want)
+					}
+				}
+				if got, h := s.Stem(append(make([]byte, 0, 64), w...)); string(got) != string(want) || h != Hash(want) {
+					t.Fatalf("%s %d: %s became %s, want %s", by, round, w, got, want)
+				}
+			}
+		}
+	}
+}

@@ -165,7 +165,12 @@ func class(text []byte, i int) (class uint8, n int) {
 	if ch := text[i]; ch < utf8.RuneSelf {
 		return ascii[ch], 1
 	}
-	r, n := utf8.DecodeRune(text[i:])
+	return wide(text[i:])
+}
+
+// wide is class for the first character of text, one that is not ASCII.
+func wide(text []byte) (class uint8, n int) {
+	r, n := utf8.DecodeRune(text)
 	switch {
 	case unicode.IsUpper(r):
 		return upper, n
@@ -189,6 +194,13 @@ func nextRun(text []byte, i int) (from, to int) {
 	}
 	from = i
 	for i < len(text) {
+		if w := load(text, i); w&highs == 0 {
+			n := first(^(letters(w) | digits(w)))
+			if i += n; n < 8 {
+				return from, i
+			}
+			continue
+		}
 		c, n := class(text, i)
 		if c == other {
 			break
@@ -204,13 +216,13 @@ func partEnd(run []byte, i int) int {
 	last := i // where the character before the current one begins
 	for at := i + n; at < len(run); {
 		c, n := class(run, at)
-		switch {
-		case (c == digit) != (before == digit):
-			return at
-		case c == upper && before == lower:
-			return at
-		case c == lower && before == upper && last > i:
-			return last // the capital before belongs to this word
+		if c != before {
+			switch {
+			case c == digit || before == digit || before == lower:
+				return at
+			case last > i:
+				return last // the capital before belongs to this word
+			}
 		}
 		before, last = c, at
 		at += n
@@ -221,17 +233,15 @@ func partEnd(run []byte, i int) int {
 // lower returns w in lower case, in the cutter's memory.
 func (c *Cutter) lower(w []byte) []byte {
 	c.buf = c.buf[:0]
-	for i, ch := range w {
-		if ch >= utf8.RuneSelf {
+	for i := 0; i < len(w); i += 8 {
+		x := load(w, i)
+		if x&highs != 0 {
 			for _, r := range string(w[i:]) {
 				c.buf = utf8.AppendRune(c.buf, unicode.ToLower(r))
 			}
 			return c.buf
 		}
-		if ch >= 'A' && ch <= 'Z' {
-			ch += 'a' - 'A'
-		}
-		c.buf = append(c.buf, ch)
+		c.put(x|letters(x)>>2, min(8, len(w)-i))
 	}
 	return c.buf
 }
