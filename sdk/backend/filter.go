@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"reflect"
 	"strings"
 	"time"
 
@@ -21,7 +20,7 @@ import (
 // Traces come in the order in which they arrived unless Sort says otherwise;
 // Limit and Offset follow that order and count traces. Sketches know Graph,
 // Version, Node, From, To, Newest, Limit and Offset; an Aggregate is of the traces
-// selected and knows no Of.
+// selected.
 type Filter struct {
 	Of        string    `json:"of,omitempty"` // traces (the default), spans, events or metrics
 	Graph     string    `json:"graph,omitempty"`
@@ -98,9 +97,6 @@ func ParseCond(s string) (Cond, error) {
 	_, err := c.compile()
 	return c, err
 }
-
-// empty reports whether f selects everything.
-func (f Filter) empty() bool { return reflect.DeepEqual(f, Filter{}) }
 
 // extended returns the JSON name of a field of f that a backend without the
 // capability filters does not know, "" when there is none.

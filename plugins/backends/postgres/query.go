@@ -90,7 +90,7 @@ func (w *where) traces(m *backend.Match, rows bool) {
 		return
 	}
 	id := nodeID(m.Node)
-	w.and(m.Node != "", `(EXISTS (SELECT FROM span_row s WHERE s.trace = t.id AND s.run_start = t.start AND s.node = ?)
+	w.and(m.Node != "" && m.Of != backend.OfSpans, `(EXISTS (SELECT FROM span_row s WHERE s.trace = t.id AND s.run_start = t.start AND s.node = ?)
 		OR EXISTS (SELECT FROM metric_row s WHERE s.trace = t.id AND s.run_start = t.start AND s.node = ?))`, id, id)
 	w.records(m)
 }
