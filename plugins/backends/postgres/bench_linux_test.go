@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sparkrsi/spark/core/telemetry"
 	"github.com/sparkrsi/spark/sdk/backend"
 	"github.com/sparkrsi/spark/testkit/backendtest"
 	"github.com/sparkrsi/spark/testkit/postgres"
@@ -163,3 +164,48 @@ func benchmarkAggregate(b *testing.B, layout string) {
 
 func BenchmarkAggregateRows(b *testing.B)   { benchmarkAggregate(b, layoutRows) }
 func BenchmarkAggregatePacked(b *testing.B) { benchmarkAggregate(b, layoutPacked) }
+
+// BenchmarkOverview asks the plugin process for the statistics of a day of one
+// version with ten nodes, among those of thirty days of twenty graphs: what it
+// takes does not depend on how many spans there were.
+func BenchmarkOverview(b *testing.B) {
+	s := postgres.New(b, postgres.Options{Durable: true})
+	c := inSchema(s, layoutRows, b.TempDir())
+	w := launch(b, c)
+	defer w.Close(context.Background())
+	var sum backend.Tallies
+	for n, t := range batch() {
+		for i := range t.Spans {
+			t.Spans[i].End += int64(n*i) * 7919
+		}
+		sum.Add(t, 1)
+	}
+	sum.Nodes[""] = &sum.Run
+	var rows []backend.Sketch
+	for hour := range int64(24) {
+		for node, t := range sum.Nodes {
+			rows = append(rows, backend.Sketch{Epoch: backendtest.ID(1), Graph: "docsearch", Version: "1.0.0", Hour: 493_000 + hour, Node: node, Seq: 1, Data: t.Encode(nil)})
+		}
+	}
+	if _, err := w.Write(b.Context(), &backend.Batch{ID: backendtest.ID(1), Sketches: rows}); err != nil {
+		b.Fatal(err)
+	}
+	others := s.Psql(b.Context(), "-q", "-c", "INSERT INTO "+c.Schema+`.sketch SELECT gen_random_uuid(), epoch, graph || g, version, version_id, hour + 24 * d, node, seq, data
+		FROM `+c.Schema+".sketch, generate_series(1, 20) g, generate_series(1, 30) d")
+	if out, err := others.CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	q, err := telemetry.NewQuery(w, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	before := used(b, s)
+	for b.Loop() {
+		a, err := q.Overview(b.Context(), backend.Filter{Graph: "docsearch", Version: "1.0.0"})
+		if err != nil || len(a.Nodes) != 10 || a.Runs.Recorded == 0 {
+			b.Fatal(a, err)
+		}
+	}
+	b.ReportMetric(float64((used(b, s)-before).Microseconds())/float64(b.N), "cpu-us")
+	b.ReportMetric(float64(len(rows)), "rows")
+}

@@ -41,10 +41,11 @@ type Backend struct {
 	shard   int
 	closed  atomic.Bool
 
-	mu   sync.Mutex // guards the fields below and orders writes
-	enc  encoder
-	days map[int64]bool // whose partitions were seen to
-	kept time.Time      // when maintain ran last
+	mu    sync.Mutex // guards the fields below and orders writes
+	enc   encoder
+	days  map[int64]bool // whose partitions were seen to
+	kept  time.Time      // when maintain ran last
+	dirty bool           // something was written since the last flush
 }
 
 var (
@@ -103,11 +104,16 @@ func (b *Backend) Flush(ctx context.Context) error {
 }
 
 func (b *Backend) flush(ctx context.Context) error {
-	return b.retry(ctx, "flush", func(ctx context.Context) error {
+	if !b.dirty {
+		return ctx.Err()
+	}
+	err := b.retry(ctx, "flush", func(ctx context.Context) error {
 		_, err := b.pool.Exec(ctx, `WITH durable AS MATERIALIZED (SELECT set_config('synchronous_commit', 'on', true))
 			INSERT INTO setting SELECT 'flushed', now() FROM durable ON CONFLICT (name) DO UPDATE SET value = excluded.value`)
 		return err
 	})
+	b.dirty = err != nil
+	return err
 }
 
 // Close flushes and ends all connections. A second call does nothing.

@@ -72,7 +72,7 @@ type process struct {
 	p *plughost.Plugin
 }
 
-func launch(t *testing.T, c Config) *process {
+func launch(t testing.TB, c Config) *process {
 	t.Helper()
 	p, err := plughost.Launch(t.Context(), plughost.Spec{Name: "postgres", Kind: plughost.Backend, Args: []string{"serve"}, Config: encode(t, c)})
 	if err != nil {

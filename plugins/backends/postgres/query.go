@@ -306,7 +306,7 @@ func (b *Backend) sketches(ctx context.Context, f backend.Filter) (out []*backen
 	}
 	const hour = int64(time.Hour)
 	var w where
-	w.and(m.Graph != "", "graph = ?", quote(m.Graph))
+	w.and(m.Graph != "", "left(graph, 64) = left(?, 64) AND graph = ?", quote(m.Graph), quote(m.Graph))
 	w.and(m.Version != "", "version = ?", quote(m.Version))
 	w.and(m.Node != "", "node = ?", quote(m.Node))
 	w.and(m.Run.First > 0, "hour >= ?", m.Run.First/hour) // an hour counts when any of it lies between

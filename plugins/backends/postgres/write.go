@@ -31,6 +31,7 @@ func (b *Backend) WritePacked(ctx context.Context, p *backend.Packed) (bad []bac
 	if b.closed.Load() {
 		return nil, b.gone()
 	}
+	b.dirty = true
 	err = b.retry(ctx, "write", func(ctx context.Context) error {
 		bad, err = b.write(ctx, p)
 		return err

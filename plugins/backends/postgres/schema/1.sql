@@ -63,6 +63,7 @@ CREATE TABLE sketch (
 	seq bigint NOT NULL,
 	data bytea NOT NULL
 );
+CREATE INDEX ON sketch (left(graph, 64), hour); -- a longer one would not fit into an index
 
 -- Totals of the runs that started on a day. Each host adds to a shard of its own.
 CREATE TABLE day (
