@@ -417,7 +417,10 @@ func TestOverviewAgreesWithTraces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a.Runs != o.Runs || len(a.Nodes) != len(o.Nodes) {
+		rough := a.Runs // of the statistics the percentiles are at most 1.6 % off
+		rough.P50, rough.P95, rough.P99 = o.Runs.P50, o.Runs.P95, o.Runs.P99
+		off := math.Abs(a.Runs.P50-o.Runs.P50) + math.Abs(a.Runs.P95-o.Runs.P95) + math.Abs(a.Runs.P99-o.Runs.P99)
+		if rough != o.Runs || off > .016*(a.Runs.P50+a.Runs.P95+a.Runs.P99) || len(a.Nodes) != len(o.Nodes) {
 			t.Errorf("%+v\ntraces     %+v\nstatistics %+v", f, a.Runs, o.Runs)
 		}
 		for n := range a.Nodes {

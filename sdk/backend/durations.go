@@ -39,6 +39,16 @@ func middle(b int) float64 {
 	return float64(low) + float64(uint64(1)<<shift-1)/2
 }
 
+// limits returns the least and the greatest nanoseconds in bucket b.
+func limits(b int) (low, high int64) {
+	if b < 2*octave {
+		return int64(b), int64(b)
+	}
+	shift := b/octave - 1
+	low = int64(b-shift*octave) << shift
+	return low, low + (1<<shift - 1)
+}
+
 // Add counts one duration with weight w. Negative durations count as zero.
 func (d *Durations) Add(ns int64, w float64) {
 	b := bucket(ns)
@@ -101,14 +111,26 @@ func (d *Durations) Max() float64 { return seconds(d.max) }
 // Quantile returns the smallest duration, in seconds, that at least the share q
 // of the weight does not exceed; 0 when empty.
 func (d *Durations) Quantile(q float64) float64 {
-	rank, seen := q*d.total, 0.0
-	for i, w := range d.weights {
-		seen += w
-		if w > 0 && seen >= rank-1e-9*d.total {
-			return min(middle(d.first+i), float64(d.max)) / 1e9
-		}
+	if b, _ := d.find(d.rank(q)); b >= 0 {
+		return min(middle(b), float64(d.max)) / 1e9
 	}
 	return d.Max()
+}
+
+// rank is the weight that lies at or below the quantile q, less what adding up may
+// have lost.
+func (d *Durations) rank(q float64) float64 { return (q - 1e-9) * d.total }
+
+// find returns the bucket in which the weight reaches rank and the weight below it;
+// -1 when none does.
+func (d *Durations) find(rank float64) (b int, before float64) {
+	for i, w := range d.weights {
+		if w > 0 && before+w >= rank {
+			return d.first + i, before
+		}
+		before += w
+	}
+	return -1, before
 }
 
 func (d *Durations) encode(dst []byte) []byte {

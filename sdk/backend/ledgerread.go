@@ -19,6 +19,7 @@ func (a *Aggregator) AddLedger(ledger []byte, m *Match, since int64) error {
 	if m.Graph != "" && graph != m.Graph || m.Version != "" && version != m.Version {
 		return nil
 	}
+	a.tallies.keep()
 	t := Trace{Graph: graph, Version: version}
 	for range r.count(minRun) {
 		flags := r.run(&t)

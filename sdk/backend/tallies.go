@@ -1,5 +1,7 @@
 package backend
 
+import "sync"
+
 import "unsafe"
 
 // Tallies holds the tally of the runs and of every node of them. It is the part
@@ -8,6 +10,7 @@ import "unsafe"
 type Tallies struct {
 	Run   Tally
 	Nodes map[string]*Tally
+	spare *int // of all values; nil when they are not kept
 	path  criticalPath
 	memo  []named // the node of the span at each position of the trace before
 }
@@ -49,7 +52,7 @@ func (x *Tallies) run(status Status, ns int64, w float64) bool {
 		return false
 	}
 	x.Run.Recorded++
-	x.Run.Durations.Add(ns, w)
+	x.Run.time(ns, w)
 	if status == Failed {
 		x.Run.Failures += w
 	}
@@ -94,7 +97,7 @@ func (x *Tallies) step(n *Tally, s *visit, w float64) {
 // plain counts a step with nothing but its times.
 func (t *Tally) plain(duration, blame int64, w float64) {
 	t.Recorded++
-	t.Durations.Add(duration, w)
+	t.time(duration, w)
 	t.Blame += w * float64(blame)
 }
 
@@ -124,6 +127,15 @@ func (x *Tallies) remember(i int, name string) *Tally {
 
 const maxMemo = 64
 
+// keep makes the percentiles exact, of what is counted from now on.
+func (x *Tallies) keep() {
+	if x.spare == nil {
+		spare := maxValues
+		x.spare = &spare
+		x.Run.exact = &values{spare: x.spare}
+	}
+}
+
 // Node returns the tally of one node, empty at first.
 func (x *Tallies) Node(name string) *Tally {
 	n := x.Nodes[name]
@@ -132,6 +144,9 @@ func (x *Tallies) Node(name string) *Tally {
 			x.Nodes = map[string]*Tally{}
 		}
 		n = &Tally{}
+		if x.spare != nil {
+			n.exact = &values{spare: x.spare}
+		}
 		x.Nodes[name] = n
 	}
 	return n
@@ -139,11 +154,19 @@ func (x *Tallies) Node(name string) *Tally {
 
 // Aggregate returns the figures of all tallies.
 func (x *Tallies) Aggregate() *Aggregate {
-	g := &Aggregate{Runs: x.Run.Stats(nil), Cancelled: x.Run.Cancelled, Nodes: make(map[string]*Stats, len(x.Nodes))}
+	g := &Aggregate{Cancelled: x.Run.Cancelled, Nodes: make(map[string]*Stats, len(x.Nodes))}
+	var done sync.WaitGroup // exact percentiles take a millisecond for some hundred thousand durations
+	done.Go(func() { g.Runs = x.Run.Stats(nil) })
 	for name, n := range x.Nodes {
-		s := n.Stats(&x.Run)
-		g.Nodes[name] = &s
+		s := &Stats{}
+		g.Nodes[name] = s
+		if x.spare == nil {
+			*s = n.Stats(&x.Run)
+		} else {
+			done.Go(func() { *s = n.Stats(&x.Run) })
+		}
 	}
+	done.Wait()
 	return g
 }
 

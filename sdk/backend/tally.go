@@ -15,11 +15,41 @@ type Tally struct {
 	Cost      float64 // US dollars
 	Blame     float64 // nanoseconds on the critical path of its run
 	Cancelled float64
+
+	exact *values // the durations themselves; nil when they are not kept
+}
+
+// time counts a duration.
+func (t *Tally) time(ns int64, w float64) {
+	t.Durations.Add(ns, w)
+	if t.exact != nil {
+		t.exact.add(ns, w)
+	}
+}
+
+// quantiles returns the quantiles .5, .95 and .99 in seconds, exact when the
+// durations were kept.
+func (t *Tally) quantiles() (p50, p95, p99 float64) {
+	d := &t.Durations
+	var s [3]search
+	for i, q := range [...]float64{.5, .95, .99} {
+		b, before := d.find(d.rank(q))
+		if t.exact == nil || t.exact.lost || b < 0 {
+			return d.Quantile(.5), d.Quantile(.95), d.Quantile(.99)
+		}
+		s[i] = search{before: before, rank: d.rank(q)}
+		s[i].low, s[i].high = limits(b)
+	}
+	t.exact.collect(&s[0], &s[1], &s[2])
+	return seconds(s[0].find()), seconds(s[1].find()), seconds(s[2].find())
 }
 
 // Merge adds all of o to t.
 func (t *Tally) Merge(o *Tally) {
 	t.Durations.Merge(&o.Durations)
+	if t.exact != nil {
+		t.exact.merge(o.exact)
+	}
 	t.Recorded += o.Recorded
 	t.Failures += o.Failures
 	t.Retries += o.Retries
@@ -36,9 +66,9 @@ func (t *Tally) Stats(runs *Tally) Stats {
 	s := Stats{
 		Recorded: t.Recorded, Count: t.Durations.Count(), Failures: t.Failures,
 		Mean: t.Durations.Mean(), Max: t.Durations.Max(),
-		P50: t.Durations.Quantile(.5), P95: t.Durations.Quantile(.95), P99: t.Durations.Quantile(.99),
 		Retries: t.Retries, CacheHits: t.CacheHits, Tokens: t.Tokens, Cost: t.Cost,
 	}
+	s.P50, s.P95, s.P99 = t.quantiles()
 	if runs != nil && runs.Durations.sum > 0 {
 		s.SelfBlame = t.Blame / runs.Durations.sum
 	}

@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -196,5 +197,87 @@ func TestDerivedRecordsAreCounted(t *testing.T) {
 				t.Fatalf("trace %d: %d events counted as %d, %d metrics as %d", n, e, x.EventCount(), m, x.MetricCount())
 			}
 		}
+	}
+}
+
+// The percentiles of an Aggregator are those of the sorted durations, weighted, also
+// when it was merged of parts and when all durations lie in one bucket.
+func TestExactPercentiles(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	for name, draw := range map[string]func() int64{
+		"wide":     func() int64 { return int64(1e5 * math.Exp(2*r.NormFloat64())) },
+		"narrow":   func() int64 { return 1e9 + int64(r.IntN(1e6)) },
+		"equal":    func() int64 { return 123_456_789 },
+		"few":      func() int64 { return int64(r.IntN(3)) * 7e6 },
+		"negative": func() int64 { return int64(r.IntN(100)) - 80 },
+		"ages":     func() int64 { return math.MaxInt64/4 + r.Int64N(math.MaxInt64/8) },
+	} {
+		for _, n := range []int{1, 2, 99, 30_000} {
+			type weighted struct {
+				ns int64
+				w  float64
+			}
+			var all []weighted
+			var total float64
+			var whole backend.Aggregator
+			parts := make([]backend.Aggregator, 3)
+			for i := range n {
+				x := &backend.Trace{TraceID: backendtest.ID(i), RunID: backendtest.ID(i), Start: 1e9, End: 1e9 + 1, Status: backend.OK,
+					Probability: []float64{1, .25, .1}[r.IntN(3)]}
+				v := draw()
+				x.Spans = []backend.Span{{Node: "n", Start: 1e9, End: 1e9 + v, Status: backend.OK, After: -1}}
+				all, total = append(all, weighted{max(v, 0), 1 / x.Probability}), total+1/x.Probability
+				whole.Add(x)
+				parts[i%3].Add(x)
+			}
+			var merged backend.Aggregator
+			for i := range parts {
+				merged.Merge(&parts[i])
+			}
+			slices.SortFunc(all, func(a, b weighted) int { return cmp.Compare(a.ns, b.ns) })
+			for _, a := range []*backend.Aggregator{&whole, &merged} {
+				s := a.Aggregate().Nodes["n"]
+				for q, got := range map[float64]float64{.5: s.P50, .95: s.P95, .99: s.P99} {
+					seen, want := 0.0, 0.0
+					for _, x := range all {
+						want = float64(x.ns) / 1e9
+						if seen += x.w; seen >= (q-1e-9)*total {
+							break
+						}
+					}
+					if got != want {
+						t.Errorf("%s, %d durations: quantile %v is %v, want %v", name, n, q, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Beyond its bounds an Aggregator keeps no durations and its percentiles are those of
+// the histogram.
+func TestTooManyForExactPercentiles(t *testing.T) {
+	x := &backend.Trace{TraceID: backendtest.ID(1), RunID: backendtest.ID(1), End: 1, Probability: 1, Status: backend.OK, Spans: make([]backend.Span, 100_000)}
+	for i := range x.Spans {
+		x.Spans[i] = backend.Span{Node: "n", End: int64(i) * 1000, Status: backend.OK, Seq: i, After: -1}
+	}
+	var a backend.Aggregator
+	for n := range 90 {
+		a.Add(x)
+		if n == 3 && a.Aggregate().Nodes["n"].P50 != .049999 {
+			t.Fatalf("the median is %v at first", a.Aggregate().Nodes["n"].P50)
+		}
+	}
+	if s := a.Aggregate().Nodes["n"]; s.Recorded != 9_000_000 || s.P50 == .049999 || math.Abs(s.P50/.05-1) > 1./64 {
+		t.Errorf("%+v", s)
+	}
+	var b backend.Aggregator
+	x.Spans = x.Spans[:100]
+	for n := range 70 {
+		x.Probability = 1 / float64(n+1)
+		b.Add(x)
+	}
+	if s := b.Aggregate().Nodes["n"]; s.P50 == 49e-6 || math.Abs(s.P50/49e-6-1) > 1./32 {
+		t.Errorf("with seventy weights: %+v", s)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/sparkrsi/spark/sdk/backend"
 )
@@ -14,8 +15,11 @@ import (
 // may lie apart: in which order a backend adds up is its own affair.
 const Precision = 1e-9
 
+// percentiles may be those of a histogram as Durations, or exact.
+const percentilePrecision = 1. / 32
+
 // Differ returns where two aggregates differ and how, or nothing when they are the
-// same but for Precision.
+// same but for Precision, and their percentiles but for two buckets of a histogram.
 func Differ(got, want *backend.Aggregate) string {
 	g, err := figures(got)
 	if err != nil {
@@ -62,7 +66,12 @@ func differ(at string, got, want any) string {
 		}
 		return ""
 	case float64:
-		if g, ok := got.(float64); ok && math.Abs(g-w) <= Precision*max(math.Abs(g), math.Abs(w)) {
+		precision := Precision
+		switch at[strings.LastIndexByte(at, '.')+1:] {
+		case "p50_seconds", "p95_seconds", "p99_seconds":
+			precision = percentilePrecision
+		}
+		if g, ok := got.(float64); ok && math.Abs(g-w) <= precision*max(math.Abs(g), math.Abs(w)) {
 			return ""
 		}
 	default:
