@@ -255,8 +255,8 @@ func (x *exporter) refused(err error, traces int) {
 	x.log.Error("telemetry batch refused by the backend", "traces", traces, "error", err)
 }
 
-// attempt runs one write within the export timeout. With a spool it does not
-// stand in the way of what comes meanwhile.
+// attempt runs a write, or what makes writes durable, within the export timeout.
+// With a spool it does not stand in the way of what comes meanwhile.
 func (x *exporter) attempt(ctx context.Context, write func(context.Context) ([]backend.Quarantined, error)) (bad []backend.Quarantined, err error) {
 	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
 	defer cancel()
@@ -351,7 +351,10 @@ func (x *exporter) commit(ctx context.Context) error {
 		return err
 	}
 	if x.spool != nil {
-		if err := x.spool.sync(ctx); err != nil {
+		names := x.spool.fresh
+		x.spool.fresh = nil
+		if _, err := x.attempt(ctx, func(ctx context.Context) ([]backend.Quarantined, error) { return nil, x.spool.sync(ctx, names) }); err != nil {
+			x.spool.fresh = append(names, x.spool.fresh...)
 			x.failed(err)
 			return err
 		}
@@ -359,9 +362,7 @@ func (x *exporter) commit(ctx context.Context) error {
 	if !x.dirty {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
-	defer cancel()
-	if err := x.w.Flush(ctx); err != nil {
+	if _, err := x.attempt(ctx, func(ctx context.Context) ([]backend.Quarantined, error) { return nil, x.w.Flush(ctx) }); err != nil {
 		x.failed(err)
 		return err
 	}

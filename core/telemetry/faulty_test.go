@@ -15,6 +15,7 @@ type faulty struct {
 	fail    func(attempt int) error // nil answers stored
 	gate    chan struct{}           // when set, Write waits until it is closed or the context ends
 	took    time.Duration           // of a Write
+	syncs   time.Duration           // of a Flush
 	ids     []backend.ID            // of all attempts
 	batches [][]*backend.Trace      // stored
 	rows    []backend.Sketch
@@ -54,7 +55,15 @@ func (f *faulty) Write(ctx context.Context, b *backend.Batch) ([]backend.Quarant
 	return f.bad, nil
 }
 
-func (f *faulty) Flush(context.Context) error {
+func (f *faulty) Flush(ctx context.Context) error {
+	f.mu.Lock()
+	syncs := f.syncs
+	f.mu.Unlock()
+	select {
+	case <-time.After(syncs): // fake time
+	case <-ctx.Done():
+		return fault.Wrap(fault.Unavailable, "backend", ctx.Err(), "no answer")
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.flushes = append(f.flushes, time.Now())

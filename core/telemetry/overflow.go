@@ -202,7 +202,7 @@ func (x *exporter) stow(err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), time.Second)
 	defer cancel()
-	if e := x.spool.sync(ctx); e != nil {
+	if e := x.spool.sync(ctx, x.spool.fresh); e != nil {
 		x.failed(e)
 	}
 	x.spool.close()

@@ -237,20 +237,22 @@ func (s *spool) pop() spooled {
 	return f
 }
 
-// sync returns once what was appended survives the loss of power.
-func (s *spool) sync(ctx context.Context) error {
-	for len(s.fresh) > 0 {
+// sync returns once the files of these names, which were fresh, survive the loss of
+// power; those that were removed meanwhile need not. It may run beside all else.
+func (s *spool) sync(ctx context.Context, names []string) error {
+	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := syncFile(s.path(s.fresh[0])); err != nil {
+		if err := syncFile(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return spoolFault(s.dir, err)
 		}
-		if s.fresh = s.fresh[1:]; len(s.fresh) == 0 {
-			if err := syncFile(s.dir); err != nil {
-				return spoolFault(s.dir, err)
-			}
-		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	if err := syncFile(s.dir); err != nil {
+		return spoolFault(s.dir, err)
 	}
 	return nil
 }

@@ -123,6 +123,33 @@ func TestSpoolBesideASlowBackend(t *testing.T) {
 	})
 }
 
+// A backend that takes long to make writes durable, or never answers that it did,
+// does not hold up the queue either.
+func TestSpoolBesideASlowFlush(t *testing.T) {
+	for _, syncs := range []time.Duration{3 * time.Second, time.Hour} {
+		f, dir := &faulty{syncs: syncs}, t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			r, _ := spooling(t, f, dir, func(c *Config) { c.MaxQueueSize, c.ExportInterval = 20, Duration(5*time.Second) })
+			for n := range 600 {
+				drive(r, info(n), []int{1}, nil)
+				time.Sleep(50 * time.Millisecond)
+			}
+			if s := r.Stats(); s.Dropped != 0 || s.SpooledTraces == 0 {
+				t.Errorf("while slow: %+v", s)
+			}
+			f.mu.Lock()
+			f.syncs = 0
+			f.mu.Unlock()
+			time.Sleep(20 * time.Second)
+			if err := r.Flush(t.Context()); err != nil {
+				t.Error(err)
+			}
+			inOrder(t, f, 600)
+			r.Close(t.Context())
+		})
+	}
+}
+
 // A backend that gives no answer at all.
 func TestSpoolBesideAHangingBackend(t *testing.T) {
 	f, dir := &faulty{gate: make(chan struct{})}, t.TempDir()

@@ -246,10 +246,11 @@ func (o *outage) settled(t testing.TB) telemetry.Stats {
 // the run.
 func TestOutage(t *testing.T) {
 	const rate, long = 1000, 1500 * time.Millisecond
+	const often = telemetry.Duration(200 * time.Millisecond) // to find that a commit without an answer holds up nothing
 	l := newLoad(t, 20*time.Microsecond)
 	for name, how := range map[string]gone{"stopped": stopped, "killed": killed} {
 		t.Run(name, func(t *testing.T) {
-			o := newOutage(t, nil)
+			o := newOutage(t, func(c *telemetry.Config) { c.ExportInterval = often })
 			o.during(t, l, how, rate, long, 0)
 			if s := o.settled(t); s.Dropped != 0 || s.SpooledTraces == 0 {
 				t.Errorf("%+v", s)
