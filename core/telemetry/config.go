@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"math"
 	"slices"
@@ -21,9 +20,9 @@ type Config struct {
 	Backend string `json:"backend" koanf:"backend"`           // name of a backend plugin
 	DBPath  string `json:"db_path,omitempty" koanf:"db_path"` // file of the backend, such as SQLite's
 
-	ConnectionString Secret         `json:"connection_string,omitempty" koanf:"connection_string"` // server of the backend, such as PostgreSQL's; shown as ********
-	BackendSettings  map[string]any `json:"backend_config,omitempty" koanf:"backend_config"`       // further settings of the backend: pool limits, timeouts
-	Collector        string         `json:"collector,omitempty" koanf:"collector"`                 // graph that exported batches go through on their way to the backend; its own telemetry is off
+	ConnectionString Secret   `json:"connection_string,omitempty" koanf:"connection_string"` // server of the backend, such as PostgreSQL's; shown as ********
+	BackendSettings  Settings `json:"backend_config,omitempty" koanf:"backend_config"`       // further settings of the backend: pool limits, timeouts
+	Collector        string   `json:"collector,omitempty" koanf:"collector"`                 // graph that exported batches go through on their way to the backend; its own telemetry is off
 
 	SamplingRate           float64  `json:"sampling_rate" koanf:"sampling_rate"`                             // share of runs kept, in [0,1]
 	ForceSampleOnError     bool     `json:"force_sample_on_error" koanf:"force_sample_on_error"`             // keep every failed run
@@ -140,29 +139,6 @@ func (c Config) BackendConfig() []byte {
 
 // all reports whether every node is recorded.
 func (c *Config) all() bool { return slices.Contains(c.InstrumentNodes, "all") }
-
-// Secret is a text that is not shown: String, formatting, JSON and logs give
-// ********. A conversion to string gives it.
-type Secret string
-
-const masked = "********"
-
-// String returns ********, or nothing for the empty Secret.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return masked
-}
-
-// GoString returns what String does.
-func (s Secret) GoString() string { return s.String() }
-
-// MarshalJSON writes what String returns.
-func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
-
-// LogValue returns what String does.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // Names is a list of names; in JSON a single string is a list of one.
 type Names []string
