@@ -17,6 +17,7 @@ import (
 	"github.com/sparkrsi/spark/core/run"
 	"github.com/sparkrsi/spark/core/telemetry"
 	"github.com/sparkrsi/spark/plugins/backends/memory"
+	"github.com/sparkrsi/spark/plugins/backends/otlp"
 	"github.com/sparkrsi/spark/plugins/backends/postgres"
 	"github.com/sparkrsi/spark/plugins/backends/sqlite"
 	"github.com/sparkrsi/spark/plugins/nodes"
@@ -29,7 +30,7 @@ import (
 // host that a test kills.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == "plugin" && os.Args[2] == "serve" {
-		if err := map[string]func() error{"sqlite": sqlite.Serve, "postgres": postgres.Serve}[os.Args[3]](); err != nil {
+		if err := map[string]func() error{"sqlite": sqlite.Serve, "postgres": postgres.Serve, "memory": memory.Serve, "otlp": otlp.Serve}[os.Args[3]](); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
