@@ -30,7 +30,10 @@ func TestValidated(t *testing.T) {
 		{"sample wins over distrust", graph.ValidateSample, false, false, run.Production, 3, 3},
 		{"always wins over trust", graph.ValidateAlways, true, false, run.Production, 300, 300},
 		{"off", graph.ValidateOff, false, true, run.Production, 0, 0},
-		{"experiment", "", true, false, run.Experiment, 300, 300},
+		{"experiment, checked after it", "", true, false, run.Experiment, 0, 0},
+		{"input of the run in an experiment", "", true, true, run.Experiment, 300, 0},
+		{"untrusted in an experiment", "", false, false, run.Experiment, 300, 300},
+		{"replay", "", true, false, run.Replay, 300, 300},
 		{"off in an experiment", graph.ValidateOff, true, false, run.Experiment, 0, 0},
 		{"input of the run", graph.ValidateSample, true, true, run.Production, 300, 3},
 	} {

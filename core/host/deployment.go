@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,7 @@ type deployment struct {
 	profile *profile
 	durable bool // its runs have checkpoints
 
+	checks  map[string]nodeCheck // of nodes by path
 	nodes   []*wasmhost.Node
 	modules []*module
 	users   atomic.Int64
@@ -69,7 +71,7 @@ func (h *Host) prepare(ctx context.Context, l *graph.Locked, label string) (_ *d
 	if err != nil {
 		return nil, err
 	}
-	d := &deployment{locked: l, id: graph.Digest(l), label: label}
+	d := &deployment{locked: l, id: graph.Digest(l), label: label, checks: map[string]nodeCheck{}}
 	d.users.Store(1)
 	defer func() {
 		if err != nil {
@@ -147,11 +149,15 @@ func (h *Host) node(ctx context.Context, d *deployment, path string, spec *graph
 		return nil, fault.Wrap("", path, err, "open node")
 	}
 	d.nodes = append(d.nodes, n)
-	r, err := validated(n, m, lock.Type, spec, path == "nodes."+l.Graph.Start)
+	if spec.Validate == graph.ValidateOff {
+		return n, nil
+	}
+	v, err := validation(m, lock.Type, spec, path == "nodes."+l.Graph.Start)
 	if err != nil {
 		return nil, fault.Wrap("", path+".module", err, "open node")
 	}
-	return r, nil
+	d.checks[strings.TrimPrefix(path, "nodes.")] = nodeCheck{v, spec.Foreach != nil}
+	return engine.Validated(n, v), nil
 }
 
 // module admits the stored module with this digest. Its bytes are read and

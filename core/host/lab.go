@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"slices"
@@ -52,7 +53,7 @@ func (a *arm) Run(ctx context.Context, input []byte) (rsi.Outcome, error) {
 		return rsi.Outcome{}, err
 	}
 	info := a.d.info(run.Experiment)
-	tap := &tap{metrics: map[string]rsi.Metric{}, points: map[string]int{}}
+	tap := &tap{metrics: map[string]rsi.Metric{}, points: map[string]int{}, checks: a.d.checks}
 	if r := a.d.profile.rec.Begin(info); r != nil {
 		tap.next = r
 	}
@@ -62,24 +63,35 @@ func (a *arm) Run(ctx context.Context, input []byte) (rsi.Outcome, error) {
 	if err != nil && ctx.Err() != nil {
 		return out, ctx.Err()
 	}
+	if err == nil {
+		out.Err = a.d.check(tap.steps)
+	}
 	if res != nil {
 		out.Output, out.Usage = res.Output, res.Usage
 	}
 	return out, nil
 }
 
-// tap collects the metrics of one run on their way to telemetry.
+// tap collects the metrics and the steps of one run on their way to telemetry.
 type tap struct {
 	next    engine.Observer // nil when telemetry is off
 	metrics map[string]rsi.Metric
 	points  map[string]int
+	checks  map[string]nodeCheck
+	steps   []seen // that succeeded, of nodes in checks
 }
 
 func (t *tap) Observe(o *run.Observation) {
 	if t.next != nil {
 		t.next.Observe(o)
 	}
-	if o.Phase != run.StepFinished || o.Trail == nil {
+	if o.Phase != run.StepFinished {
+		return
+	}
+	if _, ok := t.checks[o.Node]; ok && o.Err == nil {
+		t.steps = append(t.steps, seen{o.Node, bytes.Clone(o.Input), bytes.Clone(o.Output)})
+	}
+	if o.Trail == nil {
 		return
 	}
 	for i := range o.Trail.Metrics {

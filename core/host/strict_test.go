@@ -103,3 +103,44 @@ edges: [{from: native, to: module}]
 		t.Errorf("the Go function ran %d times, want once in this process and again without the disk", n)
 	}
 }
+
+// TestCheckAfter: the steps of an experiment are checked when its run is over, each
+// element of a list for itself.
+func TestCheckAfter(t *testing.T) {
+	h := open(t, t.TempDir(), Config{})
+	apply(t, h, Document{GraphFile: "e.yaml", Graph: []byte(`
+graph: e
+start: parts
+nodes:
+  parts: {module: split@^1, config: {by: lines}}
+  words: {module: textnorm@^1, foreach: {items: "output.items", on_item_error: "null"}, input: {question: "=item"}}
+  free:  {module: echo@^1, validate: off}
+edges: [{from: parts, to: words}, {from: words, to: free}]
+`)})
+	v, err := h.store.Active(t.Context(), "e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	candidate, err := lab{h}.Prepare(t.Context(), v.Locked, v.Locked.Graph)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer candidate.Close()
+	out, err := candidate.Run(t.Context(), []byte(`{"text":"a\nb"}`))
+	if err != nil || out.Err != nil {
+		t.Fatal(err, out.Err)
+	}
+	d := candidate.(*arm).d
+	for _, c := range []struct{ node, input, output, want string }{
+		{"parts", `{}`, `{"items":[],"count":0}`, ""},
+		{"parts", `{}`, `{"items":[],"count":"0"}`, "nodes.parts: output.count"},
+		{"words", `[]`, `[{"question":"a","terms":[]},null]`, ""},
+		{"words", `[]`, `[null,{"question":"a"}]`, "nodes.words: output.terms"},
+		{"free", `1`, `2`, ""},
+	} {
+		err := d.check([]seen{{c.node, []byte(c.input), []byte(c.output)}})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s gave %s: %v, want %q", c.node, c.output, err, c.want)
+		}
+	}
+}
