@@ -125,6 +125,7 @@ type stockHost struct {
 func openStock(t testing.TB) *stockHost {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["Date"] = nil // the same answer each time
 		w.Header().Set("Content-Type", "application/json")
 		io.WriteString(w, `{"answer":"`+prose[:128]+`"}`)
 	}))

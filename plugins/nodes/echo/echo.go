@@ -2,7 +2,10 @@
 // of it, so what a run of it costs is what a step costs.
 package echo
 
-import "github.com/sparkrsi/spark/sdk/node"
+import (
+	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/sdk/node"
+)
 
 type echo struct{}
 
@@ -12,6 +15,9 @@ func New() node.Node { return echo{} }
 func (echo) Configure(*node.Config) error { return nil }
 
 func (echo) Process(in []byte, out *node.Writer) error {
+	if len(in) == 0 {
+		return fault.New(fault.Invalid, "", "the input is empty, want a document")
+	}
 	out.Raw(in)
 	return nil
 }

@@ -3,6 +3,7 @@ package echo
 import (
 	"testing"
 
+	"github.com/sparkrsi/spark/sdk/fault"
 	"github.com/sparkrsi/spark/sdk/node/nodetest"
 )
 
@@ -13,4 +14,5 @@ func TestEcho(t *testing.T) {
 			t.Errorf("%q came back as %q, %v", in, out, err)
 		}
 	}
+	n.WantFault("", fault.Invalid)
 }

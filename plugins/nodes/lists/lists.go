@@ -31,10 +31,10 @@ func (e *Editor) Read(in []byte, path string) (err error) {
 		return fault.New(fault.Invalid, path, "is %s, want an array", e.list.Kind())
 	}
 	for v := range e.list.Items() {
+		if len(e.Items) == Max {
+			return fault.New(fault.Limit, path, "has more than %d items", Max).WithHint("split the list before")
+		}
 		e.Items = append(e.Items, v)
-	}
-	if len(e.Items) > Max {
-		return fault.New(fault.Limit, path, "%d items, limit %d", len(e.Items), Max)
 	}
 	return nil
 }

@@ -37,11 +37,14 @@ func (r *Reader) Read(in []byte) (question node.Value, err error) {
 	}
 	question, list := r.Doc.Get("question"), r.Doc.Get("terms")
 	if question.Kind() != node.String && list.Kind() != node.Array {
-		return question, fault.New(fault.Invalid, "question", "is %s, want a string", question.Kind())
+		return question, fault.New(fault.Invalid, "question", "is %s, want a string", question.Kind()).
+			WithHint("give the document a question, or terms")
 	}
 	if list.Kind() != node.Array {
-		r.words(question.Text())
-		return question, r.limit()
+		if !r.words(question.Text()) {
+			return question, tooMany("question", "words")
+		}
+		return question, nil
 	}
 	for v := range list.Items() {
 		t := Term{Weight: 1, raw: v.Raw()}
@@ -67,29 +70,33 @@ func (r *Reader) Read(in []byte) (question node.Value, err error) {
 		if len(t.Text) == 0 {
 			return question, fault.New(fault.Invalid, "terms", "term %s is neither a word nor {\"t\": word, \"w\": weight}", cut(v.Raw()))
 		}
+		if len(r.Terms) == Max {
+			return question, tooMany("terms", "terms")
+		}
 		r.Terms = append(r.Terms, t)
 	}
-	return question, r.limit()
+	return question, nil
 }
 
 // cut returns the beginning of what a message quotes.
 func cut(b []byte) []byte { return b[:min(len(b), 60)] }
 
-func (r *Reader) limit() error {
-	if len(r.Terms) > Max {
-		return fault.New(fault.Limit, "terms", "%d terms, limit %d", len(r.Terms), Max)
-	}
-	return nil
+func tooMany(path, what string) error {
+	return fault.New(fault.Limit, path, "has more than %d %s", Max, what).WithHint("let textnorm with max_terms go before")
 }
 
-// words makes the words of text the terms.
-func (r *Reader) words(text []byte) {
+// words makes the words of text the terms, false when there are too many.
+func (r *Reader) words(text []byte) bool {
 	ends := 0
 	for w := range r.cut.Parts(text) {
+		if len(r.Terms) == Max {
+			return false
+		}
 		r.buf = append(r.buf, w...)
 		r.Terms = append(r.Terms, Term{Text: r.buf[ends:len(r.buf):len(r.buf)], Weight: 1})
 		ends = len(r.buf)
 	}
+	return true
 }
 
 // Write writes the terms read last.
