@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sparkrsi/spark/core/engine"
@@ -320,22 +321,35 @@ func (p *player) plan(ctx context.Context, t *backend.Trace) (*graph.Plan, error
 
 // record returns the input of a recorded run and what it can answer.
 func (p *player) record(t *backend.Trace, plan *graph.Plan) ([]byte, *engine.Recording, error) {
-	input, err := p.whole(t.Attrs, "input")
-	if err != nil {
-		return nil, nil, err
+	if t.Status == backend.Cancelled {
+		return nil, nil, fault.New(fault.Invalid, run.ID(t.RunID).String(), "the run was cancelled, so there is nothing to compare with")
 	}
-	if t.ErrorType == "" {
-		if _, err := p.whole(t.Attrs, "output"); err != nil {
-			return nil, nil, err
-		}
+	var lacks []string
+	input, given := captured(t.Attrs, "input")
+	if !given {
+		lacks = append(lacks, "capture_inputs: true")
 	}
-	rec, steps := engine.NewRecording(plan), 0
+	output, gave := captured(t.Attrs, "output")
+	if !gave && t.ErrorType == "" {
+		lacks = append(lacks, "capture_outputs: true")
+	}
+	if len(t.Spans) == 0 {
+		lacks = append(lacks, "enable_traces: true and instrument_nodes: all")
+	}
+	if len(lacks) > 0 {
+		return nil, nil, fault.New(fault.Invalid, "telemetry.profiles."+p.d.profile.name, "the run was recorded without what a replay needs").
+			WithHint("set %s in telemetry profile %s and replay runs recorded since", strings.Join(lacks, ", "), p.d.profile.name)
+	}
+	if !json.Valid(input) || gave && !json.Valid(output) {
+		return nil, nil, fault.New(fault.Invalid, "input", "the input or the output of the run was captured only in part").
+			WithHint("telemetry keeps 16 KiB of each; runs with smaller ones can be replayed")
+	}
+	rec := engine.NewRecording(plan)
 	for i := range t.Spans {
 		s := &t.Spans[i]
 		if s.Seq < 0 || itemOf(t, s) > 0 { // a model call; an item of a foreach, which is answered as a whole
 			continue
 		}
-		steps++
 		in, _ := captured(s.Attrs, "input")
 		if in == nil || len(in) != s.InputSize {
 			continue // cut: the step has to run again
@@ -348,27 +362,5 @@ func (p *player) record(t *backend.Trace, plan *graph.Plan) ([]byte, *engine.Rec
 			rec.Add(s.Node, int(visitOf(s)), 0, in, nil, fault.New(kind, "nodes."+s.Node, "%s", s.Error))
 		}
 	}
-	if steps == 0 {
-		return nil, nil, p.missing("no steps", "enable_traces: true and instrument_nodes: all")
-	}
 	return input, rec, nil
-}
-
-// whole returns a captured payload of a run, or which setting would have captured it.
-func (p *player) whole(attrs []backend.Attr, key string) ([]byte, error) {
-	b, ok := captured(attrs, key)
-	if !ok {
-		return nil, p.missing("no "+key, "capture_"+key+"s: true")
-	}
-	if !json.Valid(b) {
-		return nil, fault.New(fault.Invalid, key, "the %s of the run was captured only in part, up to %d bytes", key, len(b)).
-			WithHint("runs with smaller payloads can be replayed; telemetry keeps 16 KiB of each")
-	}
-	return b, nil
-}
-
-// missing says which setting would have recorded what a replay needs.
-func (p *player) missing(what, setting string) error {
-	return fault.New(fault.Invalid, "telemetry.profiles."+p.d.profile.name, "the run was recorded with %s", what).
-		WithHint("set %s in telemetry profile %s and replay runs recorded since", setting, p.d.profile.name)
 }

@@ -16,7 +16,7 @@ import (
 // Why the host itself ended the context of a run.
 var (
 	errClosing   = fault.New(fault.Unavailable, "", "the host is closing")
-	errCancelled = fault.New(fault.Cancelled, "", "somebody cancelled it")
+	errCancelled = fault.New(fault.Cancelled, "", "on request")
 )
 
 // live is one execution of a run in this process. A run that waits for a person

@@ -55,4 +55,9 @@ func (c *Client) Cancel(ctx context.Context, id string) error {
 	return err
 }
 
+// Replay tries recorded runs again.
+func (c *Client) Replay(ctx context.Context, r Replay) (*host.ReplayReport, error) {
+	return post[host.ReplayReport](ctx, c, "/v1/runs/replay", r)
+}
+
 func runPath(id string) string { return "/v1/runs/" + url.PathEscape(id) }

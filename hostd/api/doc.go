@@ -108,6 +108,18 @@ type Cancelled struct {
 	Run string `json:"run_id"` // as it was named
 }
 
+// Replay asks that recorded production runs be tried on a version, or on a
+// document that is not stored.
+type Replay struct {
+	Run      string    `json:"run_id,omitempty"` // one run; else the newest of Graph
+	Graph    string    `json:"graph,omitempty"`
+	From     time.Time `json:"from,omitzero"`
+	To       time.Time `json:"to,omitzero"`
+	Limit    int       `json:"limit,omitempty"`   // 0 is 100
+	Version  string    `json:"version,omitempty"` // label or id; empty is the active one
+	Document *Document `json:"document,omitempty"`
+}
+
 // Module is one stored module, with how it was pushed where that is known.
 type Module struct {
 	*store.Module

@@ -97,6 +97,19 @@ func (s *server) cancelRun(_ http.ResponseWriter, r *http.Request) (any, error) 
 	return Cancelled{Run: id}, nil
 }
 
+func (s *server) replayRuns(w http.ResponseWriter, r *http.Request) (any, error) {
+	var in Replay
+	if err := read(w, r, &in); err != nil {
+		return nil, err
+	}
+	req := host.ReplayRequest{Run: in.Run, Graph: in.Graph, From: in.From, To: in.To, Limit: in.Limit, Version: in.Version}
+	if in.Document != nil {
+		doc := in.Document.host()
+		req.Document = &doc
+	}
+	return s.host.ReplayRuns(r.Context(), req)
+}
+
 // traceParent reads a W3C traceparent: version, 16-byte trace id, 8-byte parent
 // id and flags, in hex, with dashes between. Source: W3C Trace Context, section
 // 3.2.

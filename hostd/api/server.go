@@ -50,6 +50,7 @@ func New(h *host.Host, o Options) http.Handler {
 	s.answer("POST /v1/runs", s.run)
 	s.answer("GET /v1/runs", s.listRuns)
 	s.answer("GET /v1/runs/{run}", s.showRun)
+	s.answer("POST /v1/runs/replay", s.replayRuns)
 	s.answer("POST /v1/runs/{run}/answer", s.answerRun)
 	s.answer("POST /v1/runs/{run}/resume", s.resumeRun)
 	s.answer("POST /v1/runs/{run}/cancel", s.cancelRun)

@@ -111,7 +111,7 @@ func TestScripts(t *testing.T) {
 			return warmCache(filepath.Join(e.WorkDir, ".spark"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"fails": fails, "await": await, "newer": newer, "unchanged": unchanged, "freeport": freeport,
+			"fails": fails, "await": await, "newer": newer, "unchanged": unchanged, "freeport": freeport, "firstid": firstID,
 		},
 	})
 }

@@ -19,7 +19,8 @@ func (a *app) runsCommand() *cobra.Command {
 		`Runs of graphs that are durable or wait for a person have checkpoints: they survive
 their process, and can be listed and answered. A run is named by its id or the first
 digits of it, at least six. Runs without checkpoints are listed while they execute.`,
-		a.runsListCommand(), a.runsShowCommand(), a.runsAnswerCommand(), a.runsResumeCommand(), a.runsCancelCommand())
+		a.runsListCommand(), a.runsShowCommand(), a.runsAnswerCommand(), a.runsResumeCommand(), a.runsCancelCommand(),
+		a.runsReplayCommand())
 }
 
 func (a *app) runsListCommand() *cobra.Command {
