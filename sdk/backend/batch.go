@@ -27,14 +27,20 @@ type PackedWriter interface {
 
 // Pack returns the batch with its traces encoded.
 func Pack(b *Batch) *Packed {
-	p := &Packed{ID: b.ID, Sketches: b.Sketches, Blocks: make([][]byte, len(b.Traces))}
-	var buf []byte
-	for i, t := range b.Traces {
+	p := &Packed{Blocks: make([][]byte, 0, len(b.Traces))}
+	p.pack(nil, b)
+	return p
+}
+
+// pack makes p the encoding of b; the blocks lie behind buf, which it returns.
+func (p *Packed) pack(buf []byte, b *Batch) []byte {
+	p.ID, p.Sketches, p.Blocks = b.ID, b.Sketches, p.Blocks[:0]
+	for _, t := range b.Traces {
 		from := len(buf)
 		buf = EncodeTrace(buf, t)
-		p.Blocks[i] = buf[from:len(buf):len(buf)]
+		p.Blocks = append(p.Blocks, buf[from:len(buf):len(buf)])
 	}
-	return p
+	return buf
 }
 
 // Unpack returns the batch with its traces decoded, and the blocks that did not

@@ -21,9 +21,12 @@ import (
 // Retention, and answers with a Denied fault what the backend cannot do.
 // Methods other than Write are safe for concurrent use.
 type Client struct {
-	rpc  proto.BackendClient
-	info Info
-	buf  []byte // of Write
+	rpc    proto.BackendClient
+	info   Info
+	sent   grpc.CallOption // how batches are sent
+	packed Packed          // of Write, as are the following
+	blocks []byte          // of packed
+	buf    []byte          // what is sent; nil when a failed call may still read it
 }
 
 var (
@@ -38,7 +41,7 @@ var (
 // core/plughost does at every start of the process. The connection stays the
 // caller's: Close closes the backend only.
 func NewClient(ctx context.Context, conn grpc.ClientConnInterface, config []byte) (*Client, error) {
-	c := &Client{rpc: proto.NewBackendClient(conn)}
+	c := &Client{rpc: proto.NewBackendClient(conn), sent: grpc.ForceCodecV2(newBatchCodec())}
 	if config != nil {
 		if _, err := c.rpc.Open(ctx, &proto.OpenRequest{ConfigJson: config}); err != nil {
 			return nil, plugin.FromStatus(err)
@@ -60,7 +63,8 @@ func (c *Client) Describe() Info { return c.info }
 // Write sends b in parts of about 1 MiB; see Writer. When a part fails the
 // parts before it are stored: sending b again stores only the rest.
 func (c *Client) Write(ctx context.Context, b *Batch) ([]Quarantined, error) {
-	bad, err := c.WritePacked(ctx, Pack(b))
+	c.blocks = c.packed.pack(c.blocks[:0], b)
+	bad, err := c.WritePacked(ctx, &c.packed)
 	for i := range bad {
 		bad[i].Record = b.Traces[bad[i].Index].Name()
 	}
@@ -124,8 +128,9 @@ func partID(id ID, n int) ID {
 
 func (c *Client) send(ctx context.Context, p *Packed) ([]Quarantined, error) {
 	c.buf = EncodePacked(c.buf[:0], p)
-	r, err := c.rpc.Write(ctx, &proto.WriteRequest{BatchId: p.ID[:], Batch: c.buf})
+	r, err := c.rpc.Write(ctx, &proto.WriteRequest{BatchId: p.ID[:], Batch: c.buf}, c.sent)
 	if err != nil {
+		c.buf = nil
 		return nil, plugin.FromStatus(err)
 	}
 	var bad []Quarantined

@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/bits"
 	"sync"
-	"unsafe"
 )
 
 // The block encoding, version 1. A block is one whole trace, so a backend can
@@ -61,23 +60,13 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// encoder holds the dictionary of one block. It is reused through a pool.
+// encoder encodes one block. It is reused through a pool; the zero value is ready.
 type encoder struct {
-	body  []byte
-	index map[string]uint64
-	words []string
-	seen  [256]seen
+	dictionary
+	body []byte
 }
 
-// seen remembers the reference of a text by where the text lies, which spares
-// hashing it: names and keys are the same constants in every span.
-type seen struct {
-	at  *byte
-	len int
-	ref uint64
-}
-
-var encoders = sync.Pool{New: func() any { return &encoder{index: make(map[string]uint64, 64)} }}
+var encoders = sync.Pool{New: func() any { return &encoder{} }}
 
 // EncodeTrace appends the block of t to dst and returns the longer slice. It
 // keeps nothing of t. Safe for concurrent use.
@@ -90,48 +79,9 @@ func EncodeTrace(dst []byte, t *Trace) []byte {
 	dst = append(dst, e.body...)
 	dst = binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[from:], castagnoli))
 	e.reset()
+	e.body = e.body[:0]
 	encoders.Put(e)
 	return dst
-}
-
-// appendWords appends the dictionary to dst.
-func (e *encoder) appendWords(dst []byte) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(e.words)))
-	for _, w := range e.words {
-		dst = binary.AppendUvarint(dst, uint64(len(w)))
-	}
-	for _, w := range e.words {
-		dst = append(dst, w...)
-	}
-	return dst
-}
-
-func (e *encoder) reset() {
-	clear(e.index)
-	clear(e.words)
-	clear(e.seen[:])
-	e.words, e.body = e.words[:0], e.body[:0]
-}
-
-func (e *encoder) ref(s string) uint64 {
-	if s == "" {
-		return 0
-	}
-	at := unsafe.StringData(s)
-	c := &e.seen[(uintptr(unsafe.Pointer(at))>>3^uintptr(len(s)))%uintptr(len(e.seen))]
-	if c.at == at && c.len == len(s) {
-		return c.ref
-	}
-	r, ok := e.index[s]
-	if !ok {
-		if r, ok = wordIndex[s]; !ok {
-			e.words = append(e.words, s)
-			r = uint64(len(e.words)) << 1
-		}
-		e.index[s] = r
-	}
-	*c = seen{at, len(s), r}
-	return r
 }
 
 func (e *encoder) uint(v uint64)  { e.body = binary.AppendUvarint(e.body, v) }
@@ -143,21 +93,22 @@ func (e *encoder) num(v float64)  { e.bits(math.Float64bits(v)) }
 func (e *encoder) span(id SpanID) { e.body = append(e.body, id[:]...) }
 
 func (e *encoder) attrs(attrs []Attr) {
-	e.uint(uint64(len(attrs)))
+	b := binary.AppendUvarint(e.body, uint64(len(attrs))) // not e.body: a slice in memory is read and written at each append
 	for i := range attrs {
 		a := &attrs[i]
-		e.uint(e.ref(a.Key)<<2 | uint64(a.Kind&3))
+		b = binary.AppendUvarint(b, e.ref(a.Key)<<2|uint64(a.Kind&3))
 		switch a.Kind & 3 {
 		case KindString:
-			e.str(a.Str)
+			b = binary.AppendUvarint(b, e.ref(a.Str))
 		case KindInt:
-			e.int(int64(a.Num))
+			b = binary.AppendVarint(b, int64(a.Num))
 		case KindFloat:
-			e.bits(a.Num)
+			b = binary.AppendUvarint(b, bits.ReverseBytes64(a.Num))
 		case KindBool:
-			e.byte(byte(a.Num & 1))
+			b = append(b, byte(a.Num&1))
 		}
 	}
+	e.body = b
 }
 
 func (e *encoder) trace(t *Trace) {
@@ -241,52 +192,53 @@ func spanFlags(s *Span, root uint64) (f uint64) {
 }
 
 func (e *encoder) spans(spans []Span, root uint64, start int64) {
-	e.uint(uint64(len(spans)))
+	b := binary.AppendUvarint(e.body, uint64(len(spans)))
 	for i := range spans {
-		e.uint(spanFlags(&spans[i], root))
+		b = binary.AppendUvarint(b, spanFlags(&spans[i], root))
 	}
 	id := root
 	for i := range spans {
 		next := binary.BigEndian.Uint64(spans[i].ID[:])
-		e.int(int64(next - id))
+		b = binary.AppendVarint(b, int64(next-id))
 		id = next
 	}
 	for i := range spans {
-		e.str(spans[i].Node)
+		b = binary.AppendUvarint(b, e.ref(spans[i].Node))
 	}
 	for i := range spans {
-		e.str(spans[i].NodeType)
+		b = binary.AppendUvarint(b, e.ref(spans[i].NodeType))
 	}
 	for i := range spans {
-		e.str(spans[i].TypeVersion)
+		b = binary.AppendUvarint(b, e.ref(spans[i].TypeVersion))
 	}
 	for i := range spans {
-		e.str(spans[i].Digest)
+		b = binary.AppendUvarint(b, e.ref(spans[i].Digest))
 	}
 	for i := range spans {
-		e.int(spans[i].Start - start)
+		b = binary.AppendVarint(b, spans[i].Start-start)
 		start = spans[i].Start
 	}
 	for i := range spans {
-		e.int(spans[i].End - spans[i].Start)
+		b = binary.AppendVarint(b, spans[i].End-spans[i].Start)
 	}
 	for i := range spans {
-		e.byte(byte(spans[i].Status))
+		b = append(b, byte(spans[i].Status))
 	}
 	seq := int64(-1)
 	for i := range spans {
-		e.int(int64(spans[i].Seq) - seq)
+		b = binary.AppendVarint(b, int64(spans[i].Seq)-seq)
 		seq = int64(spans[i].Seq)
 	}
 	for i := range spans {
-		e.int(int64(spans[i].Seq) - int64(spans[i].After))
+		b = binary.AppendVarint(b, int64(spans[i].Seq)-int64(spans[i].After))
 	}
 	for i := range spans {
-		e.int(int64(spans[i].InputSize))
+		b = binary.AppendVarint(b, int64(spans[i].InputSize))
 	}
 	for i := range spans {
-		e.int(int64(spans[i].OutputSize))
+		b = binary.AppendVarint(b, int64(spans[i].OutputSize))
 	}
+	e.body = b
 	for i := range spans {
 		e.optional(&spans[i], root)
 	}

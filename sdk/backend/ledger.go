@@ -70,7 +70,6 @@ const (
 // NewLedger returns an empty ledger of a version.
 func NewLedger(graph, version string) *Ledger {
 	l := &Ledger{First: math.MaxInt64, Last: math.MinInt64, graph: graph, version: version, shapeOf: map[string]uint64{}}
-	l.e.index = map[string]uint64{}
 	l.e.ref(graph)
 	l.e.ref(version)
 	return l

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/experimental"
+
 	"github.com/sparkrsi/spark/sdk/fault"
 	"github.com/sparkrsi/spark/sdk/plugin"
 	"github.com/sparkrsi/spark/sdk/proto"
@@ -18,8 +20,14 @@ import (
 type Opener func(config []byte) (Writer, error)
 
 // Serve runs a backend as a plugin process until the host ends it; call it from
-// main. Info answers for the backend before it is opened.
+// main. Info answers for the backend before it is opened. It gives gRPC in this
+// process buffers that fit batches.
 func Serve(info Info, open Opener) error {
+	pool, err := buffers()
+	if err != nil {
+		return err
+	}
+	experimental.SetDefaultBufferPool(pool)
 	return plugin.Serve(plugin.Config{Backend: NewServer(info, open)})
 }
 

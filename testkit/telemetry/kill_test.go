@@ -95,6 +95,7 @@ func host(args []string) error {
 		return err
 	}
 	g := &gate{Client: client}
+	g.shut.Store(true) // nothing leaves the spool before it is counted
 	cfg := telemetry.Defaults()
 	cfg.BufferSize, cfg.MaxQueueSize = 8, 64
 	r, err := telemetry.New(cfg, g, telemetry.Options{SpoolDir: filepath.Join(dir, "spool")})
