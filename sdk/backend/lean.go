@@ -45,36 +45,31 @@ type Verifier struct {
 // would return its trace and Check would accept it; otherwise their error. The
 // name in a report is that of the head, when one could be read.
 func (v *Verifier) Verify(block []byte) (Head, error) {
-	v.t = Trace{}
-	return v.verify(block, false)
+	h, _, err := v.Scan(block)
+	return h, err
 }
 
 // Scan is Verify, and Scanner.Scan in the same pass: the trace is valid until the
 // next call, and nil beside an error.
 func (v *Verifier) Scan(block []byte) (Head, *Trace, error) {
 	v.t = Trace{Spans: v.t.Spans[:0], Metrics: v.t.Metrics[:0]}
-	h, err := v.verify(block, true)
-	if err != nil {
-		return h, nil, err
-	}
-	return h, &v.t, nil
-}
-
-func (v *Verifier) verify(block []byte, keep bool) (Head, error) {
+	t := &v.t
 	var h Head
 	err := v.d.begin(block)
 	if err == nil {
-		v.d.head(&v.t)
-		v.d.check(&v.t, &h, keep)
+		v.d.head(t)
+		v.d.check(t, &h)
 		err = v.d.end()
 	}
-	t := &v.t
 	h.TraceID, h.RunID, h.Graph, h.Version, h.RunKind = t.TraceID, t.RunID, t.Graph, t.Version, t.RunKind
 	h.Start, h.End, h.Status, h.Probability = t.Start, t.End, t.Status, t.Probability
 	if err == nil {
 		err = t.Check()
 	}
-	return h, err
+	if err != nil {
+		return h, nil, err
+	}
+	return h, t, nil
 }
 
 // Scanner decodes of block after block only what an Aggregator asks for. Not safe
@@ -304,46 +299,17 @@ func (d *scanner) head(t *Trace) {
 	d.passAttrs()
 }
 
-// check passes over all that follows the head and counts it; what a Scanner keeps
-// is kept when asked for.
-func (d *scanner) check(t *Trace, h *Head, keep bool) {
+// check reads all that follows the head, keeps what a Scanner does and counts it.
+func (d *scanner) check(t *Trace, h *Head) {
 	n := d.count(minSpan)
 	d.flagsOf(n)
-	const noStep = 1 << 63
-	var types []byte
-	if keep {
-		t.Spans = blank(t.Spans, n)
-		types = d.times(t.Spans, t.Start, true)
-		for i := range t.Spans {
-			if t.Spans[i].Seq < 0 {
-				d.flags[i] |= noStep
-			}
-		}
-	} else {
-		d.pass(n) // ids
-		d.refs(n) // nodes
-		types = d.b
-		d.refs(3 * n) // types, versions, digests
-		d.pass(2 * n) // starts, durations
-		d.passBytes(n)
-		seq := int64(-1)
-		for i := range d.flags {
-			if seq += d.int(); seq < 0 {
-				d.flags[i] |= noStep
-			}
-		}
-		d.pass(3 * n) // after, sizes
-	}
+	t.Spans = blank(t.Spans, n)
+	types := d.times(t.Spans, t.Start, true)
 	steps, points := 0, 0
 	for i, f := range d.flags {
-		if f&noStep == 0 {
+		if d.some(&t.Spans[i], f); t.Spans[i].Seq >= 0 {
 			steps++
 			points += 3 + int(f>>4&1+f>>5&1+f>>6&1) // cache hit, tokens, cost
-		}
-		if f &^= noStep; keep {
-			d.some(&t.Spans[i], f)
-		} else {
-			d.passOptional(f)
 		}
 	}
 	rest := d.section()
@@ -354,12 +320,8 @@ func (d *scanner) check(t *Trace, h *Head, keep bool) {
 	}
 	d.ended(rest)
 	h.Spans, h.Events = n, d.noEvents()
-	if keep {
-		t.Metrics = d.points(t.Metrics, t.Start)
-		h.Metrics = len(t.Metrics)
-	} else {
-		h.Metrics = d.noPoints()
-	}
+	t.Metrics = d.points(t.Metrics, t.Start)
+	h.Metrics = len(t.Metrics)
 	if t.Derive&DeriveMetrics != 0 {
 		h.Metrics += 4 + points
 	}
@@ -368,8 +330,8 @@ func (d *scanner) check(t *Trace, h *Head, keep bool) {
 		if steps < n && d.err == nil {
 			after := d.b
 			d.b = types
-			for _, f := range d.flags {
-				if d.str() == modelCall && f&noStep != 0 {
+			for i := range t.Spans {
+				if d.str() == modelCall && t.Spans[i].Seq < 0 {
 					h.Events++
 				}
 			}
@@ -381,26 +343,6 @@ func (d *scanner) check(t *Trace, h *Head, keep bool) {
 // flagsOf reads the flags of n spans.
 func (d *scanner) flagsOf(n int) {
 	d.flags = append(d.flags[:0], d.column(n)...)
-}
-
-func (d *scanner) passOptional(flags uint64) {
-	if flags&^(spanCacheHit|spanAttrs) == 0 {
-		return
-	}
-	if flags&spanKind != 0 {
-		d.byte()
-	}
-	if flags&spanFailure != 0 {
-		d.refs(2)
-	}
-	for _, bit := range [...]uint64{spanRetries, spanWait, spanTokens, spanCost} {
-		if flags&bit != 0 {
-			d.uint()
-		}
-	}
-	if flags&spanParent != 0 {
-		d.passBytes(len(SpanID{}))
-	}
 }
 
 // column reads n numbers.
@@ -544,18 +486,6 @@ func (d *scanner) noEvents() int {
 		if f&eventAttrs != 0 {
 			d.passAttrs()
 		}
-	}
-	return n
-}
-
-// noPoints passes over the metric points and returns how many there are.
-func (d *scanner) noPoints() int {
-	n := d.count(minMetric)
-	for range n {
-		f := d.byte()
-		d.refs(4)
-		d.pass(2)
-		d.pointRest(f)
 	}
 	return n
 }

@@ -94,18 +94,6 @@ func BenchmarkVerify(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10, "ns/span")
 }
 
-func BenchmarkVerifyScan(b *testing.B) {
-	block := backend.EncodeTrace(nil, benchTrace())
-	var v backend.Verifier
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, _, err := v.Scan(block); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10, "ns/span")
-}
-
 func BenchmarkScanAggregate(b *testing.B) {
 	block := backend.EncodeTrace(nil, benchTrace())
 	var s backend.Scanner
