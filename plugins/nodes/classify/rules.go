@@ -9,8 +9,12 @@ import (
 	"github.com/sparkrsi/spark/sdk/node"
 )
 
-// maxRules bounds the rules of a node.
-const maxRules = 500
+// maxRules bounds the rules of a node, and maxPattern the length of an expression,
+// in bytes.
+const (
+	maxRules   = 500
+	maxPattern = 4096
+)
 
 // rule speaks for a label when one of its phrases stands in a text, or its
 // expression matches.
@@ -69,8 +73,13 @@ func compile(v node.Value) (r rules, found []finding) {
 				}
 			case "pattern":
 				re, err := pattern.Compile(x.Str())
-				if err != nil || x.Str() == "" {
-					refuse(".pattern", "%s is no regular expression: %v", x.Raw(), err)
+				switch {
+				case x.Str() == "":
+					refuse(".pattern", "is %.40s, want a regular expression", x.Raw())
+				case len(x.Str()) > maxPattern:
+					refuse(".pattern", "has %d bytes, limit %d", len(x.Str()), maxPattern)
+				case err != nil:
+					refuse(".pattern", "is no regular expression: %v", err)
 				}
 				one.pattern = re
 				matchers++

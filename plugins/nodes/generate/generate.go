@@ -22,8 +22,11 @@ func New() node.Node { return &generator{} }
 
 func (g *generator) Configure(c *node.Config) error {
 	g.host = c.Host()
-	prompt, err := template.Parse(c.String("prompt", ""))
-	if err != nil {
+	text := c.String("prompt", "")
+	prompt, err := template.Parse(text)
+	if text == "" {
+		c.Refuse("prompt", "is missing, want a text with places such as {{question}}")
+	} else if err != nil {
 		c.Refuse("prompt", "%v", err)
 	}
 	g.prompt = prompt
@@ -35,7 +38,7 @@ func (g *generator) Configure(c *node.Config) error {
 		Temperature: &temperature,
 	}
 	if g.request.Model == "" {
-		c.Refuse("model", "is missing")
+		c.Refuse("model", "is missing, want a model that the host knows")
 	}
 	return nil
 }

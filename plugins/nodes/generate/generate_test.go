@@ -29,7 +29,7 @@ func TestGenerate(t *testing.T) {
 	}
 	host.Generate = nil
 	n.WantFault(`{"topic":"x"}`, fault.Denied)
-	for _, bad := range []string{`{}`, `{"model":"m","prompt":"{{"}`, `{"model":""}`} {
+	for _, bad := range []string{`{}`, `{"model":"m"}`, `{"model":"m","prompt":""}`, `{"model":"","prompt":"p"}`, `{"model":"m","prompt":"{{"}`, `{"model":""}`} {
 		if err := n.TryConfigure(bad); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: %v", bad, err)
 		}

@@ -18,7 +18,7 @@ const corpus = `{"id":"a.B","pkg":"a","name":"B","kind":"func","sig":"func B()",
 // required are settings without a default, by node type.
 var required = map[string]map[string]any{
 	"classify":  {"rules": []map[string]any{{"label": "a", "words": []string{"b"}}}},
-	"generate":  {"model": "m"},
+	"generate":  {"model": "m", "prompt": "p"},
 	"http_get":  {"url": "u"},
 	"http_send": {"url": "u"},
 }
@@ -30,6 +30,7 @@ type property struct {
 	Minimum *float64     `json:"minimum"`
 	Maximum *float64     `json:"maximum"`
 	Enum    []string     `json:"enum"`
+	Text    string       `json:"description"`
 	Tunable *abi.Tunable `json:"x-tunable"`
 }
 
@@ -96,6 +97,12 @@ func settings(t *testing.T, n abi.NodeType) {
 	refused("unheard_of", 1)
 	defaults := map[string]any{}
 	for key, p := range schema.Properties {
+		if p.Text == "" {
+			t.Errorf("%s has no description", key)
+		}
+		if x := p.Tunable; x != nil && x.Min != nil && (p.Minimum == nil || *x.Min < *p.Minimum || *x.Max > *p.Maximum) {
+			t.Errorf("%s: may be tuned beyond its bounds", key)
+		}
 		if p.Default != nil {
 			defaults[key] = p.Default
 		}
