@@ -134,7 +134,7 @@ func copies(b *testing.B, schema string, e *encoder, times int) []byte {
 		if err := os.WriteFile(file, slices.Concat(copyHead, rows, copyTail), 0o600); err != nil {
 			b.Fatal(err)
 		}
-		one += "\\copy " + table + " (" + columns[i] + ") FROM '" + file + "' (FORMAT binary)\n"
+		one += "\\copy " + table + " FROM '" + file + "' (FORMAT binary)\n"
 	}
 	return []byte("SET search_path = " + schema + ";\n" + strings.Repeat(one+"COMMIT;\n", times))
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/sparkrsi/spark/sdk/fault"
 )
 
-// The tables rows are made for, as indexes of encoder.out; as in tables.
+// The tables rows are made for, as indexes of encoder.out; as in tables. A row has
+// all columns of its table in their order.
 const (
 	inTraces = iota
 	inSpans
@@ -17,16 +18,6 @@ const (
 	inMetrics
 	inTables
 )
-
-// columns are those of the rows made below, in their order.
-var columns = [inTables]string{
-	"id, start, start_ns, end_ns, weight, bucket, status, derive, own_failure, spans, events, metrics, dropped, retries, cache_hits, tokens, cost_usd, trace_id, run_id, " +
-		"graph, version, version_id, graph_type, environment, run_kind, error_type, error, attributes, resource, block",
-	"trace, run_start, node, duration, critical, weight, cell, seq, status, run_status, cache_hit, metered, kind, step, start_ns, trace_id, span_id, parent_id, " +
-		"after, derive, retries, wait, input_size, output_size, tokens, cost_usd, error_type, error, attributes",
-	"trace, run_start, step, time_ns, trace_id, span_id, type, name, attributes",
-	"trace, run_start, node, weight, value, run_value, run_status, step, time_ns, trace_id, span_id, name, unit, agg, attributes",
-}
 
 const (
 	perBatch = 1 << 20 // traces in a batch: the number of the batch and theirs make an id

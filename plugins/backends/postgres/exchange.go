@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -27,6 +28,7 @@ type exchange struct {
 	buf     []byte
 	answers int // ReadyForQuery that are to come
 	err     error
+	watch   func() bool // ends the watch over ctx; nil before anything was sent
 }
 
 // put appends one message.
@@ -74,17 +76,17 @@ func (x *exchange) copy(rows []byte, begin, end bool) {
 	}
 }
 
-// send writes what has gathered. It gives up when the context ends.
+// send writes what has gathered. From then on the end of the context breaks the
+// connection off, which is cheaper than to have pgx watch it message by message.
 func (x *exchange) send() {
 	if x.err != nil {
 		return
 	}
-	conn := x.c.Conn()
-	stop := context.AfterFunc(x.ctx, func() { conn.SetWriteDeadline(time.Unix(1, 0)) })
-	x.err = x.c.Frontend().SendUnbufferedEncodedCopyData(x.buf)
-	if !stop() && x.err == nil {
-		x.err = x.ctx.Err()
+	if x.watch == nil {
+		conn := x.c.Conn()
+		x.watch = context.AfterFunc(x.ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	}
+	x.err = x.c.Frontend().SendUnbufferedEncodedCopyData(x.buf)
 	x.buf = x.buf[:0]
 }
 
@@ -95,7 +97,7 @@ func (x *exchange) wait() (row [][]byte, tag string, err error) {
 	x.send()
 	for x.err == nil && x.answers > 0 {
 		var m pgproto3.BackendMessage
-		if m, x.err = x.c.ReceiveMessage(x.ctx); x.err != nil {
+		if m, x.err = x.c.ReceiveMessage(context.Background()); x.err != nil {
 			break
 		}
 		switch m := m.(type) {
@@ -114,15 +116,25 @@ func (x *exchange) wait() (row [][]byte, tag string, err error) {
 			x.answers--
 		}
 	}
+	unbroken := x.watch == nil || x.watch()
+	if x.err != nil || !unbroken {
+		x.close()
+	}
 	if x.err == nil {
 		return row, tag, err
 	}
 	var server *pgconn.PgError
-	if err == nil || errors.As(x.err, &server) { // such as its farewell
+	switch {
+	case x.ctx.Err() != nil:
+		err = fmt.Errorf("exchange with the server: %w", x.ctx.Err())
+	case err == nil || errors.As(x.err, &server): // such as its farewell
 		err = x.err
 	}
+	return nil, "", err
+}
+
+func (x *exchange) close() {
 	at, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), time.Millisecond)
 	defer cancel()
 	x.c.Close(at)
-	return nil, "", err
 }

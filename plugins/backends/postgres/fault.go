@@ -29,6 +29,9 @@ func (b *Backend) fault(ctx context.Context, err error, op string) error {
 	return &fault.Error{Kind: kind, Op: op, Path: b.c.place, Msg: "postgres", Hint: hint, Err: err}
 }
 
+// misfit is the code for rows with other columns than their table has.
+const misfit = "22P04"
+
 func classify(ctx context.Context, err error) (kind fault.Kind, hint string) {
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
@@ -56,6 +59,8 @@ func classify(ctx context.Context, err error) (kind fault.Kind, hint string) {
 			return fault.NotFound, "grant the user USAGE of the schema; if it was dropped, restart the host, which makes it anew"
 		case code == "3D000":
 			return fault.NotFound, "create the database, or name another"
+		case code == misfit:
+			return fault.Newer, "a later Spark has changed the schema: restart the host with that"
 		case strings.HasPrefix(code, "XX"):
 			return fault.Corrupt, "look at the server's log"
 		}
@@ -99,7 +104,7 @@ func lost(err error) bool {
 // server: a value it does not take, a limit it is beyond, a constraint.
 func poison(err error) (string, bool) {
 	var server *pgconn.PgError
-	if !errors.As(err, &server) || len(server.Code) != 5 {
+	if !errors.As(err, &server) || len(server.Code) != 5 || server.Code == misfit {
 		return "", false
 	}
 	switch server.Code[:2] {

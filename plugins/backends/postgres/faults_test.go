@@ -521,3 +521,26 @@ func TestRefusingServer(t *testing.T) {
 		only(t, b, 20)
 	}
 }
+
+// A later Spark has added a column while this one runs: its runs are kept for the
+// one that comes, not quarantined.
+func TestSchemaChangedMeanwhile(t *testing.T) {
+	s := postgres.Start(t)
+	for _, layout := range []string{layoutRows, layoutPacked} {
+		c := inSchema(s, layout, t.TempDir())
+		b := openAs(t, c)
+		defer b.Close(context.Background())
+		if _, err := b.Write(t.Context(), tenth(0)); err != nil {
+			t.Fatal(err)
+		}
+		run(t, s, c, "ALTER TABLE trace_row ADD COLUMN later text")
+		if bad, err := b.Write(t.Context(), tenth(1)); !fault.Is(err, fault.Newer) || fault.HintOf(err) == "" {
+			t.Errorf("quarantined %+v, %v (%s)", bad, err, fault.KindOf(err))
+		}
+		run(t, s, c, "ALTER TABLE trace_row DROP COLUMN later")
+		if _, err := b.Write(t.Context(), tenth(1)); err != nil {
+			t.Fatal(err)
+		}
+		only(t, b, 20)
+	}
+}
