@@ -124,6 +124,9 @@ func (x *exporter) gather(all bool) {
 		return
 	}
 	for {
+		if !all && x.open.empty() && !x.batchWaits() { // in the queue the rest still counts for the next
+			return
+		}
 		whole := x.fill()
 		if !whole && !all {
 			if x.due.IsZero() && !x.open.empty() {
@@ -320,6 +323,7 @@ func (x *exporter) release() {
 // for what is left in the open parcel, which is not full.
 func (x *exporter) drain(ctx context.Context) error {
 	if err := x.empty(ctx); err != nil {
+		x.gather(true) // to the disk at least
 		return err
 	}
 	if x.sealed {

@@ -28,9 +28,9 @@ func inBubble(t *testing.T, cfg Config, f *faulty, test func(t *testing.T, r *Re
 	})
 }
 
-// Traces wait for others for a second, or less when the interval says so.
+// Traces wait for others for five seconds, or less when the interval says so.
 func TestBatchesGoOutAfterTheLinger(t *testing.T) {
-	for interval, linger := range map[time.Duration]time.Duration{10 * time.Second: time.Second, 300 * time.Millisecond: 300 * time.Millisecond, 0: time.Second} {
+	for interval, linger := range map[time.Duration]time.Duration{10 * time.Second: longestLinger, 300 * time.Millisecond: 300 * time.Millisecond, 0: longestLinger} {
 		cfg := Defaults()
 		cfg.ExportInterval = Duration(interval)
 		f := &faulty{}
@@ -89,6 +89,24 @@ func TestBatchesAreBounded(t *testing.T) {
 		synctest.Wait()
 		if len(f.batches) != 1 || len(f.batches[0]) != 3 {
 			t.Errorf("%d batches, want one of the 3 traces that make 4096 spans", len(f.batches))
+		}
+	})
+}
+
+// What is left of a wake-up counts for the next batch.
+func TestFullBatchesDoNotWait(t *testing.T) {
+	cfg := Defaults()
+	cfg.BufferSize = 7
+	f := &faulty{}
+	inBubble(t, cfg, f, func(t *testing.T, r *Recorder) {
+		for n, many := range []int{10, 4, 7} {
+			for i := range many {
+				drive(r, info(100*n+i), []int{1}, nil)
+			}
+			synctest.Wait()
+			if len(f.batches) != n+1 {
+				t.Errorf("%d batches after %d wake-ups before the linger", len(f.batches), n+1)
+			}
 		}
 	})
 }

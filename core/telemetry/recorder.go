@@ -21,7 +21,7 @@ import (
 
 // Times of the exporter.
 const (
-	longestLinger = time.Second      // a trace waits at most so long for others: see docs/RATIONALE.md
+	longestLinger = 5 * time.Second  // a trace waits at most so long for others: see docs/RATIONALE.md
 	exportTimeout = 10 * time.Second // of one write, and of a run that waits for it
 	firstBackoff  = 100 * time.Millisecond
 	lastBackoff   = 5 * time.Second

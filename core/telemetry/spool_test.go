@@ -63,6 +63,28 @@ func batchFiles(t *testing.T, dir, suffix string) []string {
 	return names
 }
 
+// A Flush while the backend is down brings what waits to the disk at least.
+func TestFlushWhileTheBackendIsDown(t *testing.T) {
+	f, dir := &faulty{fail: down}, t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := spooling(t, f, dir, nil)
+		for n := range 3 {
+			drive(r, info(n), []int{1}, nil)
+			if err := r.Flush(t.Context()); !fault.Is(err, fault.Unavailable) {
+				t.Errorf("flush %d: %v", n, err)
+			}
+			if s := r.Stats(); s.SpoolTraces != n+1 || s.Waiting != 0 {
+				t.Errorf("flush %d: %d traces on the disk, %d wait", n, s.SpoolTraces, s.Waiting)
+			}
+		}
+		f.set(nil)
+		if err := r.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		inOrder(t, f, 3)
+	})
+}
+
 // A backend that is down for a minute costs nothing: what a queue of 20 cannot
 // hold waits on the disk and arrives in order.
 func TestSpoolBridgesAnOutage(t *testing.T) {

@@ -33,15 +33,15 @@ const steps = 10 // of a run
 // BenchmarkOverhead measures what telemetry costs beside the work of the nodes it
 // records:
 //
-//	go test ./testkit/telemetry -run '^$' -bench Overhead -benchtime 1x -overhead.pairs 20 -overhead.side 2s -timeout 0
+//	go test ./testkit/telemetry -run '^$' -bench Overhead/.*/1ms -benchtime 1x -overhead.pairs 20 -overhead.side 10s -timeout 0
 //
 // Pairs of runs are interleaved, without and with a recorder whose backend is a
 // plugin process of its own. A node burns processor time, which the clock of its
 // thread measures. Telemetry is what else the host spends (by getrusage), less what
 // it spends without the recorder, and all that the plugin and the processes of the
 // database spend on both sides (by the kernel's account of their threads): recorder,
-// export, gRPC, collector, database and a Flush at the end of each side, which a
-// host makes every export_interval only. Everything is recorded, of the runs of
+// export, gRPC, collector, database and a Flush at the end of each side; a host makes
+// one every export_interval, which is 10 s unless set, so that shorter sides cost more. Everything is recorded, of the runs of
 // sampled every tenth; inputs and outputs are not captured, each span has eight
 // attributes. PostgreSQL is on this machine, with fsync. The result is telemetry's
 // time a span, recorded or not, by the node's time: the median of the pairs, and the
