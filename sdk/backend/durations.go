@@ -151,14 +151,27 @@ func (d *Durations) decode(r *decoder) {
 		return
 	}
 	d.first, d.weights = int(first), make([]float64, n)
+	b := r.b // here, since moving r.b for each number takes most of the time
 	for i := range d.weights {
-		d.weights[i] = r.num()
-		if !(d.weights[i] >= 0) {
-			r.fail("weight %v", d.weights[i])
+		if len(b) > 0 && b[0] == 0 {
+			b = b[1:]
+			continue
+		}
+		v, k := binary.Uvarint(b)
+		if k <= 0 {
+			r.fail("number cut short")
 			return
 		}
-		d.total += d.weights[i]
+		b = b[k:]
+		w := math.Float64frombits(bits.ReverseBytes64(v))
+		if !(w >= 0) {
+			r.fail("weight %v", w)
+			return
+		}
+		d.weights[i] = w
+		d.total += w
 	}
+	r.b = b
 	d.sum = r.num()
 	d.max = r.int()
 }
