@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sparkrsi/spark/core/engine"
 	"github.com/sparkrsi/spark/core/plughost"
@@ -41,6 +42,7 @@ type Host struct {
 	stop      context.CancelCauseFunc
 	lives     lives
 	deadlines chan struct{} // wakes tend
+	nextLook  atomic.Int64  // when tend looks at the deadlines by itself, in Unix nanoseconds
 
 	apply sync.Mutex // serialises changes of what is served
 

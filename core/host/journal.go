@@ -186,7 +186,7 @@ func (h *Host) pause(out *Result, questions []engine.Question) (*Result, error) 
 	}
 	err = h.store.ChangeRun(h.ctx, out.RunID, store.RunRunning, c)
 	if err == nil && !c.Deadline.IsZero() {
-		h.nudge()
+		h.nudge(c.Deadline)
 	}
 	return out, err
 }
@@ -263,11 +263,12 @@ func (h *Host) proceed(ctx context.Context, l *live, r *store.Run, answers []eng
 
 // exactly returns the deployment of the version with this id, retained.
 func (h *Host) exactly(ctx context.Context, name, id string) (*deployment, error) {
-	d, err := h.pick(ctx, name, id)
-	if err != nil || d.id == id {
-		return d, err
+	if d, ok := h.router.Pick(name); ok {
+		if d.id == id {
+			return d, nil
+		}
+		d.release()
 	}
-	d.release() // another version became active meanwhile
 	v, err := h.store.Version(ctx, name, id)
 	if err != nil {
 		return nil, err

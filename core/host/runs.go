@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -232,8 +233,12 @@ func (h *Host) Cancel(ctx context.Context, id string) error {
 // forgetEvery is how often runs that ended long ago are forgotten.
 const forgetEvery = time.Hour
 
-// nudge lets tend look at the deadlines again.
-func (h *Host) nudge() {
+// nudge lets tend look at the deadlines again when one is earlier than the one it
+// waits for.
+func (h *Host) nudge(deadline time.Time) {
+	if deadline.UnixNano() >= h.nextLook.Load() {
+		return
+	}
 	select {
 	case h.deadlines <- struct{}{}:
 	default:
@@ -288,7 +293,10 @@ func (h *Host) tend() {
 				h.log.Info("runs that ended were forgotten", "count", n, "after", h.cfg.RunRetention)
 			}
 		}
-		timer := time.NewTimer(min(h.continueDue(now), forgetEvery))
+		h.nextLook.Store(math.MaxInt64) // a deadline that comes from here on nudges
+		pause := min(h.continueDue(now), forgetEvery)
+		h.nextLook.Store(time.Now().Add(pause).UnixNano())
+		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-h.deadlines:

@@ -220,7 +220,7 @@ func TestDeadline(t *testing.T) {
 		t.Fatalf("%+v %v", res, err)
 	}
 	shut(t, h)
-	h = open(t, dir, cfg)
+	open(t, dir, cfg)
 	if got := <-sent; got != `{"text":2,"verdict":"no"}` {
 		t.Errorf("sent %s", got)
 	}

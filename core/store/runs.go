@@ -160,8 +160,8 @@ func (s *Store) Runs(ctx context.Context, f RunFilter) ([]*Run, error) {
 	where := `WHERE (graph = ? OR ? = '') AND (status = ? OR ? = '')`
 	args := []any{f.Graph, f.Graph, f.Status, f.Status}
 	if !f.Due.IsZero() {
-		where += ` AND status = ? AND deadline > 0 AND deadline <= ?`
-		args = append(args, RunWaiting, f.Due.UnixNano())
+		where += ` AND deadline > 0 AND deadline <= ?` // only a run that waits has one
+		args = append(args, f.Due.UnixNano())
 	}
 	return s.runs(ctx, "NULL, NULL", where+` ORDER BY created DESC, id LIMIT ?`, append(args, f.Limit)...)
 }
@@ -169,12 +169,15 @@ func (s *Store) Runs(ctx context.Context, f RunFilter) ([]*Run, error) {
 // NextDeadline returns the earliest deadline of a waiting run, zero when none has
 // one.
 func (s *Store) NextDeadline(ctx context.Context) (time.Time, error) {
-	var at sql.NullInt64
-	err := s.db.QueryRowContext(ctx, `SELECT min(deadline) FROM runs WHERE deadline > 0 AND status = ?`, RunWaiting).Scan(&at)
-	if err != nil || !at.Valid {
+	var at int64
+	err := s.db.QueryRowContext(ctx, `SELECT deadline FROM runs WHERE deadline > 0 ORDER BY deadline LIMIT 1`).Scan(&at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	if err != nil {
 		return time.Time{}, dbFault("read runs", err)
 	}
-	return time.Unix(0, at.Int64).UTC(), nil
+	return time.Unix(0, at).UTC(), nil
 }
 
 // runs reads runs; bodies are the columns of input and output, or NULL for each.
