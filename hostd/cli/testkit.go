@@ -26,7 +26,7 @@ import (
 )
 
 func (a *app) testkitCommand() *cobra.Command {
-	return parent("testkit", "Hold a telemetry backend against its contract", "Run the suites that Spark's own plugins pass against others.", a.testBackendCommand(), a.suiteCommand())
+	return parent("testkit", "Hold a telemetry backend or a module of nodes against its contract", "Run the suites that Spark's own plugins pass against others.", a.testBackendCommand(), a.testNodeCommand(), a.suiteCommand())
 }
 
 // suiteName is the test under which the parts of the suite run.

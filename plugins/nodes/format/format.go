@@ -49,6 +49,9 @@ func (f *formatter) Process(in []byte, out *node.Writer) error {
 				summary = x
 			}
 		}
+		if id.Kind() != node.String || score.Kind() != node.Number {
+			return fault.New(fault.Invalid, "hits", "hit %d has no id and score", n-1)
+		}
 		out.Object()
 		out.Key("id").Value(id)
 		out.Key("score").Value(score)

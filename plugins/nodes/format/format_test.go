@@ -16,5 +16,7 @@ func TestFormat(t *testing.T) {
 	n.Want(`{"hits":[]}`, `{"answers":[]}`)
 	n.WantFault(`{}`, fault.Invalid)
 	n.WantFault(`{"hits":1}`, fault.Invalid)
+	n.WantFault(`{"hits":[{"id":"a"}]}`, fault.Invalid)
+	n.WantFault(`{"hits":[{"id":1,"score":1}]}`, fault.Invalid)
 	n.WantFault(`nope`, fault.Invalid)
 }
