@@ -36,6 +36,7 @@ type Ledger struct {
 	shape          uint64            // of the run before
 	runs           uint64
 	start          int64 // of the run before
+	words, text    int   // whose lengths were added up, and the sum
 	key, marks     []byte
 	path           criticalPath
 	points         runMetrics
@@ -76,7 +77,12 @@ func NewLedger(graph, version string) *Ledger {
 }
 
 // Len returns about how many bytes Encode adds.
-func (l *Ledger) Len() int { return len(l.e.body) + len(l.shapes) + 16*len(l.e.words) }
+func (l *Ledger) Len() int {
+	for ; l.words < len(l.e.words); l.words++ {
+		l.text += len(l.e.words[l.words]) + 2
+	}
+	return len(l.e.body) + len(l.shapes) + l.text
+}
 
 // Add enters t, of which a Scanner reads enough. Nothing of t is kept but
 // strings. T must be of the ledger's graph and version and pass Check.

@@ -1,6 +1,9 @@
 package backend
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+)
 
 import "unsafe"
 
@@ -155,16 +158,23 @@ func (x *Tallies) Node(name string) *Tally {
 // Aggregate returns the figures of all tallies.
 func (x *Tallies) Aggregate() *Aggregate {
 	g := &Aggregate{Cancelled: x.Run.Cancelled, Nodes: make(map[string]*Stats, len(x.Nodes))}
-	var done sync.WaitGroup // exact percentiles take a millisecond for some hundred thousand durations
-	done.Go(func() { g.Runs = x.Run.Stats(nil) })
-	for name, n := range x.Nodes {
-		s := &Stats{}
-		g.Nodes[name] = s
+	cores := make(chan struct{}, runtime.GOMAXPROCS(0)) // exact percentiles copy what lies near them
+	var done sync.WaitGroup
+	stats := func(s *Stats, t, runs *Tally) {
 		if x.spare == nil {
-			*s = n.Stats(&x.Run)
-		} else {
-			done.Go(func() { *s = n.Stats(&x.Run) })
+			*s = t.Stats(runs)
+			return
 		}
+		cores <- struct{}{}
+		done.Go(func() {
+			*s = t.Stats(runs)
+			<-cores
+		})
+	}
+	stats(&g.Runs, &x.Run, nil)
+	for name, n := range x.Nodes {
+		g.Nodes[name] = &Stats{}
+		stats(g.Nodes[name], n, &x.Run)
 	}
 	done.Wait()
 	return g

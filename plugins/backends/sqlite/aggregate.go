@@ -46,7 +46,7 @@ func (b *Backend) Aggregate(ctx context.Context, f backend.Filter) (*backend.Agg
 		return nil, err
 	}
 	if failed != nil {
-		return nil, fault.Wrap("", b.path, failed, "read a trace")
+		return nil, fault.Wrap("", b.path, failed, "aggregate")
 	}
 	return a, nil
 }

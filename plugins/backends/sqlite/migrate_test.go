@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -278,4 +279,33 @@ func TestLedgersFollowTheTraces(t *testing.T) {
 		t.Errorf("%d ledgers are left, %v", count(), err)
 	}
 	agrees(t, b, "all pruned")
+}
+
+// A ledger stays short also when what it holds of a run is long.
+func TestLedgersOfLongErrors(t *testing.T) {
+	b := openIn(t, t.TempDir())
+	defer b.Close(context.Background())
+	var traces []*backend.Trace
+	for i := range 300 {
+		x := backendtest.Sample(7*i + 3) // a failed one
+		x.Graph, x.Version = "answer", "2.0.0"
+		for k := range x.Spans {
+			s := &x.Spans[k]
+			s.Status, s.Error = backend.Failed, fmt.Sprint(i, k, strings.Repeat("long ", 3000))
+		}
+		traces = append(traces, x)
+	}
+	if _, err := b.Write(t.Context(), &backend.Batch{ID: backendtest.ID(1), Traces: traces}); err != nil {
+		t.Fatal(err)
+	}
+	agrees(t, b, "with long errors")
+	if err := b.reader(t.Context(), "query", func(c *sq.Conn) error {
+		longest, err := number(c, "SELECT max(length(data)) FROM ledgers")
+		if longest < 64<<10 || longest > 256<<10 {
+			t.Errorf("the longest ledger has %d bytes", longest)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
 }
