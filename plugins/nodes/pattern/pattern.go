@@ -10,6 +10,7 @@
 package pattern
 
 import (
+	"bytes"
 	"encoding/binary"
 	"regexp/syntax"
 	"slices"
@@ -19,6 +20,8 @@ import (
 // Pattern is a compiled expression. Not safe for concurrent use.
 type Pattern struct {
 	prog     *syntax.Prog
+	literal  bool // it is nothing but text
+	text     []byte
 	anchored bool // matches begin at the start of the text only
 	context  bool // it asks what stands beside a place: ^ $ \b and the like
 	alphabet alphabet
@@ -66,6 +69,10 @@ func Compile(expr string) (*Pattern, error) {
 		return nil, err
 	}
 	p := &Pattern{prog: prog, anchored: prog.StartCond()&syntax.EmptyBeginText != 0}
+	if text, all := prog.Prefix(); all {
+		p.literal, p.text = true, []byte(text)
+		return p, nil
+	}
 	p.context = slices.ContainsFunc(prog.Inst, func(i syntax.Inst) bool { return i.Op == syntax.InstEmptyWidth })
 	p.alphabet = split(prog, p.context)
 	p.width = len(p.alphabet.sample) + 1
@@ -87,6 +94,9 @@ func (p *Pattern) forget() {
 // Match reports whether the expression matches somewhere in text. Time is linear in
 // the length of text.
 func (p *Pattern) Match(text []byte) bool {
+	if p.literal {
+		return bytes.Contains(text, p.text)
+	}
 	s := 1
 	for i := 0; i < len(text); {
 		class, n := 0, 1
