@@ -38,7 +38,7 @@ func TestDocumentedQueries(t *testing.T) {
 	first := time.Now().Add(-5 * time.Hour)
 	for i, x := range all {
 		moved(x, first.Add(time.Duration(i)*30*time.Second).UnixNano())
-		x.Version = fmt.Sprint("1.0.", i%3)
+		x.Version, x.Probability = fmt.Sprint("1.0.", i%3), []float64{1, .5, .125}[i%3] // sums of these weights are exact
 		if i%4 == 0 {
 			call := backendtest.Step(x, 90, x.Start, x.End)
 			call.Seq, call.NodeType, call.Kind, call.Tokens, call.Cost = -1, "model", 3, int64(i), float64(i)*.001
@@ -106,7 +106,7 @@ func byHour(all []*backend.Trace) []string {
 		at := func(q float64) float64 {
 			seen := 0.
 			for _, v := range list {
-				if seen += v[1]; seen >= q*total-1e-9 {
+				if seen += v[1]; seen >= q*total {
 					return v[0]
 				}
 			}
