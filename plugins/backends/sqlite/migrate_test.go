@@ -95,6 +95,26 @@ func seam(t *testing.T, b *Backend) (n int64) {
 	return n
 }
 
+// finds looks for samples by their trace and run ids.
+func finds(t *testing.T, b *Backend, when string, samples ...int) {
+	t.Helper()
+	for _, n := range samples {
+		x := backendtest.Sample(n)
+		for _, id := range []backend.ID{x.TraceID, x.RunID} {
+			var got []backend.ID
+			for y, err := range b.Traces(t.Context(), backend.Filter{TraceID: fmt.Sprintf("%x", id)}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, y.TraceID)
+			}
+			if len(got) != 1 || got[0] != x.TraceID {
+				t.Errorf("%s: %x of sample %d finds %x", when, id, n, got)
+			}
+		}
+	}
+}
+
 // agrees compares the aggregate with what the traces come to.
 func agrees(t *testing.T, b *Backend, when string) {
 	t.Helper()
@@ -126,12 +146,15 @@ func TestMigration(t *testing.T) {
 		t.Fatalf("the seam is at %d", s)
 	}
 	agrees(t, b, "at first")
+	finds(t, b, "at first", 0, 9, 2599)
 	put(t, b, 2600, 3000)
 	agrees(t, b, "with new traces")
+	finds(t, b, "with new traces", 0, 9, 2599, 2601, 2999)
 	if more, err := b.enterSome(t.Context()); err != nil || !more || seam(t, b) != 2600-ledgerChunk {
 		t.Fatalf("after a step the seam is at %d, %v", seam(t, b), err)
 	}
 	agrees(t, b, "after a step")
+	finds(t, b, "after a step", 0, 9, 2099, 2100, 2599, 2601, 2999)
 	if err := b.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +181,16 @@ func TestMigration(t *testing.T) {
 		t.Fatalf("pruned %d, %v; the seam is at %d", n, err, seam(t, b))
 	}
 	agrees(t, b, "in the end")
+	finds(t, b, "in the end", 399, 800, 3000, 3499)
+	if err := b.reader(t.Context(), "query", func(c *sq.Conn) error {
+		n, err := number(c, "SELECT count(*) FROM sqlite_schema WHERE name IN ('traces_by_trace', 'traces_by_run')")
+		if n != 0 {
+			t.Errorf("%d of the old indexes are left", n)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
 	if a, err := b.Aggregate(t.Context(), backend.Filter{}); err != nil || a.Runs.Recorded < 900 {
 		t.Errorf("%+v, %v", a, err)
 	}
