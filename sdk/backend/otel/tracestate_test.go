@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/sparkrsi/spark/sdk/backend"
 )
 
@@ -65,4 +68,24 @@ func fill(a, b uint64) (id backend.ID) {
 		id[i], id[8+i] = byte(a>>(8*i)), byte(b>>(8*i))
 	}
 	return id
+}
+
+// Spans of others count as often as their threshold says, those of Spark as often
+// as their own attribute does.
+func TestStateOfOthers(t *testing.T) {
+	id := fill(1, 2)
+	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: []*tracepb.ResourceSpans{{ScopeSpans: []*tracepb.ScopeSpans{{
+		Spans: []*tracepb.Span{{TraceId: id[:], SpanId: id[8:], Name: "GET", TraceState: "vendor=1,ot=th:c", StartTimeUnixNano: 1, EndTimeUnixNano: 2}}}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(Traces, body, false)
+	if err != nil || len(got.Batch.Traces) != 1 || got.Batch.Traces[0].Probability != .25 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	own := &backend.Trace{TraceID: id, RunID: id, Probability: .1, Start: 1, End: 2}
+	got, err = Read(Traces, Requests(Traces, []*backend.Trace{own}, Options{})[0].Body, false)
+	if err != nil || len(got.Batch.Traces) != 1 || got.Batch.Traces[0].Probability != .1 {
+		t.Errorf("%+v, %v", got, err)
+	}
 }
