@@ -235,6 +235,9 @@ func hostGenerate(in *instance, s []uint64) {
 // context returns a context for work that the host does for the call: it ends
 // with the call's time. Cancel it.
 func (c *call) context() (context.Context, context.CancelFunc) {
+	if at, ok := c.ctx.Deadline(); ok && at.Sub(epoch) <= c.until.at {
+		return c.ctx, func() {} // which ends no later
+	}
 	if c.until.set {
 		return context.WithDeadline(c.ctx, epoch.Add(c.until.at))
 	}
