@@ -116,16 +116,9 @@ func (h *Host) silent(name string) bool {
 	return name == off || name == "" && h.cfg.DefaultProfile == off
 }
 
-// checkCollector finds that a graph which collects telemetry is recorded itself.
-// Pol is the policy in force, nil for none.
-func (h *Host) checkCollector(g *graph.Graph, pol *graph.Policy) graph.Findings {
-	name := ""
-	if pol != nil {
-		name = pol.Telemetry
-	}
-	if h.silent(name) {
-		return nil
-	}
+// checkCollector finds that a graph which collects telemetry is recorded itself, or
+// has checkpoints. Pol is the policy in force, nil for none.
+func (h *Host) checkCollector(g *graph.Graph, pol *graph.Policy) (findings graph.Findings) {
 	var of []string
 	for profile, cfg := range h.cfg.Telemetry {
 		if cfg.Enabled && cfg.Collector == g.Name {
@@ -136,9 +129,21 @@ func (h *Host) checkCollector(g *graph.Graph, pol *graph.Policy) graph.Findings 
 		return nil
 	}
 	slices.Sort(of)
-	return graph.Findings{{Severity: graph.SeverityError, Path: "policy",
-		Message: fmt.Sprintf("graph %s collects the telemetry of profile %s, so its own must be off", g.Name, of[0]),
-		Hint:    "set telemetry: off in its policy"}}
+	name := ""
+	if pol != nil {
+		name = pol.Telemetry
+	}
+	if !h.silent(name) {
+		findings = append(findings, graph.Finding{Severity: graph.SeverityError, Path: "policy",
+			Message: fmt.Sprintf("graph %s collects the telemetry of profile %s, so its own must be off", g.Name, of[0]),
+			Hint:    "set telemetry: off in its policy"})
+	}
+	if g.Durable || slices.ContainsFunc(g.Nodes, func(n *graph.Node) bool { return n.Wait != nil }) {
+		findings = append(findings, graph.Finding{Severity: graph.SeverityError, Path: "durable",
+			Message: fmt.Sprintf("graph %s collects the telemetry of profile %s, whose batches have no checkpoints and wait for nobody", g.Name, of[0]),
+			Hint:    "remove durable and wait: a batch that was not acknowledged is sent again by itself"})
+	}
+	return findings
 }
 
 // Receive stores a batch from outside, such as another host, as one that a profile

@@ -63,8 +63,11 @@ func (r *lives) get(id run.ID) *live {
 }
 
 // find returns the execution whose id begins like this, nil when none or several
-// do.
+// do, or when it is shorter than a run is named by.
 func (r *lives) find(prefix string) (found *live) {
+	if len(prefix) < store.MinRunID {
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, l := range r.byID {

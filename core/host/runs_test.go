@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"github.com/sparkrsi/spark/core/engine"
 	"github.com/sparkrsi/spark/core/run"
 	"github.com/sparkrsi/spark/core/store"
+	"github.com/sparkrsi/spark/core/telemetry"
 	"github.com/sparkrsi/spark/sdk/backend"
 	"github.com/sparkrsi/spark/sdk/fault"
 )
@@ -459,5 +461,88 @@ func TestDurableFailure(t *testing.T) {
 	}
 	if s := ended(t, h, res.RunID); s.Status != store.RunFailed || !strings.Contains(s.Error, "out of paper") || s.Input != nil {
 		t.Errorf("%+v", s)
+	}
+}
+
+// Runs that ended are forgotten after their retention; those that wait are not.
+func TestForget(t *testing.T) {
+	var n atomic.Int64
+	cfg := Config{Natives: map[string]engine.NodeRunner{"count": counted(&n)}}
+	dir := t.TempDir()
+	h := open(t, dir, cfg)
+	apply(t, h, question(yesNo))
+	var ids []string
+	for range 2 {
+		res, err := h.Run(t.Context(), Request{Graph: "approval"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, res.RunID)
+	}
+	if err := h.Cancel(t.Context(), ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	shut(t, h)
+	cfg.RunRetention = 1
+	h = open(t, dir, cfg)
+	for {
+		if _, err := h.ShowRun(t.Context(), ids[0]); fault.Is(err, fault.NotFound) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		runtime.Gosched()
+	}
+	if s := ended(t, h, ids[1]); s.Status != store.RunWaiting {
+		t.Errorf("%+v", s)
+	}
+}
+
+// No id, and no part of one that is too short, names a run that executes.
+func TestShortID(t *testing.T) {
+	var n atomic.Int64
+	var hold atomic.Bool
+	hold.Store(true)
+	reached := make(chan struct{})
+	d, cfg := blocking(&n, &hold, reached)
+	d.Graph = []byte(strings.Replace(string(d.Graph), "durable: true\n", "", 1))
+	h := open(t, t.TempDir(), cfg)
+	apply(t, h, d)
+	failed := make(chan error)
+	go func() {
+		_, err := h.Run(context.Background(), Request{Graph: "slow"})
+		failed <- err
+	}()
+	<-reached
+	list, err := h.Runs(t.Context(), store.RunFilter{})
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	for _, id := range []string{"", list[0].ID[:5]} {
+		if err := h.Cancel(t.Context(), id); !fault.Is(err, fault.Invalid) {
+			t.Errorf("cancel %q: %v", id, err)
+		}
+	}
+	if s, err := h.ShowRun(t.Context(), list[0].ID[:6]); err != nil || s.Durable || !s.Live {
+		t.Errorf("%+v %v", s, err)
+	}
+	if err := h.Cancel(t.Context(), list[0].ID[:6]); err != nil {
+		t.Error(err)
+	}
+	if err := <-failed; !fault.Is(err, fault.Cancelled) {
+		t.Error(err)
+	}
+}
+
+// A graph that collects telemetry has no checkpoints and waits for nobody.
+func TestCollectorWaits(t *testing.T) {
+	cfg := capturing(t, func(c *telemetry.Config) { c.Collector = "approval" })
+	var n atomic.Int64
+	cfg.Natives = map[string]engine.NodeRunner{"count": counted(&n)}
+	h := open(t, t.TempDir(), cfg)
+	d := question(yesNo)
+	d.Policy, d.PolicyFile = []byte("policy: approval\ntelemetry: off\n"), "approval.policy.yaml"
+	if _, err := h.Apply(t.Context(), d); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "have no checkpoints") {
+		t.Error(err)
 	}
 }

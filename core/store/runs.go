@@ -55,6 +55,9 @@ type RunChange struct {
 	Output   json.RawMessage // with RunFinished
 }
 
+// MinRunID is how many digits of its id name a run at least.
+const MinRunID = 6
+
 // RunFilter chooses runs. A zero field chooses all.
 type RunFilter struct {
 	Graph  string
@@ -130,11 +133,11 @@ func (s *Store) ForgetRuns(ctx context.Context, before time.Time) (int, error) {
 	return int(n), dbFault("forget runs", err)
 }
 
-// Run returns the run with this id, or whose id alone begins with at least six
+// Run returns the run with this id, or whose id alone begins with at least MinRunID
 // digits given, with its input. It fails with NotFound and, when several begin so, Invalid.
 func (s *Store) Run(ctx context.Context, id string) (*Run, error) {
-	if len(id) < 6 || len(id) > 32 || strings.Trim(id, "0123456789abcdef") != "" {
-		return nil, fault.New(fault.Invalid, id, "a run is named by 6 to 32 hex digits of its id")
+	if len(id) < MinRunID || len(id) > 32 || strings.Trim(id, "0123456789abcdef") != "" {
+		return nil, fault.New(fault.Invalid, id, "a run is named by %d to 32 hex digits of its id", MinRunID)
 	}
 	list, err := s.runs(ctx, "input, output", `WHERE id >= ? AND id < ? ORDER BY id LIMIT 2`, id, id+"g")
 	switch {
