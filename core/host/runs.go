@@ -121,7 +121,10 @@ func (h *Host) Answer(ctx context.Context, id, question string, answer json.RawM
 
 func noQuestion(r *store.Run, question string, open []engine.Question) error {
 	err := fault.New(fault.NotFound, r.ID, "the run is %s and asks nothing called %q", r.Status, question)
-	if len(open) == 0 {
+	switch {
+	case r.Status == store.RunRunning:
+		return err.WithHint("it was interrupted: continue it with `spark runs resume %.8s`", r.ID)
+	case len(open) == 0:
 		return err.WithHint("`spark runs list --status waiting` shows the runs that ask")
 	}
 	ids := make([]string, len(open))

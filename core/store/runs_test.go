@@ -235,6 +235,60 @@ func BenchmarkJournal(b *testing.B) {
 	}
 }
 
+// Nothing of what a run was made of is left in any file of the folder once it ended
+// and the store was closed.
+func TestRemoved(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	secret := []byte(`{"secret":"swordfish-4712"}`)
+	holds := func() (names []string) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.IsDir() {
+				continue
+			}
+			b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(b), "swordfish-4712") {
+				names = append(names, e.Name())
+			}
+		}
+		return names
+	}
+	for i := range 3 {
+		if err := s.StartRun(t.Context(), Run{ID: runID(i), Graph: "g", Input: secret}); err != nil {
+			t.Fatal(err)
+		}
+		for seq := range 200 {
+			if err := s.AppendJournal(runID(i), seq, append(body(i, seq), secret...)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if len(holds()) == 0 {
+		t.Fatal("the journal is not on disk")
+	}
+	for i, c := range []RunChange{{Status: RunFinished, Output: []byte("1")}, {Status: RunFailed, Error: "no"}, {Status: RunWaiting, Waiting: secret}} {
+		if err := s.ChangeRun(t.Context(), runID(i), RunRunning, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.ChangeRun(t.Context(), runID(2), RunWaiting, RunChange{Status: RunCancelled}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if names := holds(); len(names) > 0 {
+		t.Errorf("it is still in %v", names)
+	}
+}
+
 // A folder of an earlier schema gains what is new and keeps what it had.
 func TestMigrateRuns(t *testing.T) {
 	for from := 1; from < schemaVersion; from++ {

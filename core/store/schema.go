@@ -73,7 +73,8 @@ func openDB(ctx context.Context, path string) (*sql.DB, error) {
 		return nil, err
 	}
 	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"+
-		"&_pragma=synchronous(FULL)&_pragma=foreign_keys(ON)&_pragma=journal_size_limit(4194304)")
+		"&_pragma=synchronous(FULL)&_pragma=foreign_keys(ON)&_pragma=journal_size_limit(4194304)"+
+		"&_pragma=secure_delete(ON)") // what is removed of a run is user data: its bytes go, too
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, path, err, "open the database")
 	}
