@@ -206,7 +206,7 @@ func (b *Backend) prepare() error {
 // modes are set on every start. A commit is a write to the log without a sync:
 // Flush syncs.
 func (b *Backend) modes() error {
-	for _, p := range []string{"synchronous = NORMAL", "wal_autocheckpoint = 1000", "cache_size = -16000",
+	for _, p := range []string{"synchronous = NORMAL", "wal_autocheckpoint = 2000", "cache_size = -16000",
 		fmt.Sprint("journal_size_limit = ", walLimit)} {
 		if err := sqlitex.ExecuteTransient(b.conn, "PRAGMA "+p, nil); err != nil {
 			return err
