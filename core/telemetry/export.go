@@ -120,6 +120,7 @@ func (x *exporter) run() {
 // gather writes what waits in full batches, and with all also the rest, as long as
 // the backend or the spool takes it.
 func (x *exporter) gather(all bool) {
+	x.called.Store(false)
 	if x.sealed && x.write(x.ctx) != nil && x.sealed {
 		return
 	}
@@ -166,6 +167,7 @@ func (x *exporter) wait() time.Duration {
 
 // take puts a run from the queue into p.
 func (x *exporter) take(p *parcel, r *Run) {
+	x.called.Store(false)
 	x.waiting.Add(-1)
 	x.waitingSpans.Add(-int64(len(r.t.Spans)))
 	x.queueBytes.Add(-int64(r.size))

@@ -80,6 +80,7 @@ type Recorder struct {
 	wakeAt       int64        // of waiting
 	waiting      atomic.Int64 // runs in the queue, for wake; may lag behind
 	waitingSpans atomic.Int64
+	called       atomic.Bool // for a full batch; no longer once the exporter looks at the queue
 	traces       atomic.Int64
 	sampledOut   atomic.Int64
 	warned       atomic.Bool // the queue passed 90 % and has not yet fallen below
@@ -180,7 +181,7 @@ func (r *Recorder) offer(x *Run) bool {
 		select {
 		case r.queue <- x:
 			r.traces.Add(1)
-			r.signal(spans, size)
+			r.signal(spans)
 			return true
 		default:
 			r.queueBytes.Add(-size)
@@ -196,11 +197,10 @@ func (r *Recorder) offer(x *Run) bool {
 // and for the one that fills a batch or half of the queue: waking it for every run would cost more
 // than recording it. It wakes an exporter that waits for the backend when the queue
 // is half full, and warns when it is nearly so.
-func (r *Recorder) signal(spans, size int64) {
-	waiting, all, bytes := r.waiting.Add(1), r.waitingSpans.Add(spans), r.queueBytes.Load()
-	crossed := func(after, step, bound int64) bool { return after >= bound && after-step < bound }
-	if waiting == 1 || waiting == r.wakeAt || !r.cfg.AsyncExport ||
-		crossed(all, spans, batchSpans) || crossed(bytes, size, batchBytes) {
+func (r *Recorder) signal(spans int64) {
+	waiting := r.waiting.Add(1)
+	r.waitingSpans.Add(spans)
+	if waiting == 1 || !r.cfg.AsyncExport || r.batchWaits() && r.called.CompareAndSwap(false, true) {
 		select {
 		case r.wake <- struct{}{}:
 		default:
