@@ -176,7 +176,7 @@ func mean(nanos, weight float64) float64 {
 }
 
 // nodes fills in the durations and outcomes of the steps. Rows are grouped by
-// everything that they count for and by their weight, which is added up here.
+// cell, all of which has one node and one weight, and added up here.
 func (a *aggregation) nodes(ctx context.Context) error {
 	type sums struct {
 		backend.Tally
@@ -184,12 +184,11 @@ func (a *aggregation) nodes(ctx context.Context) error {
 	}
 	w := a.recordsOf()
 	all := map[int64]*sums{}
-	var node, n, longest int64
-	var c int32
+	var node, c, n, longest int64
 	var weight, nanos, critical float64
-	err := a.each(ctx, `SELECT node, cell, weight, count(*), sum(duration)::float8, max(duration), sum(critical)::float8
-		FROM span_row s WHERE `+w.String()+" GROUP BY node, cell, weight", w,
-		[]any{&node, &c, &weight, &n, &nanos, &longest, &critical}, func() error {
+	err := a.each(ctx, `SELECT cell, min(node), min(weight), count(*), sum(duration)::float8, max(duration), sum(critical)::float8
+		FROM span_row s WHERE `+w.String()+" GROUP BY cell", w,
+		[]any{&c, &node, &weight, &n, &nanos, &longest, &critical}, func() error {
 			run, status, hit, step := uncell(c)
 			if !step || run == backend.Cancelled {
 				return nil

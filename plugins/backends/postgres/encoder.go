@@ -213,7 +213,7 @@ func (e *encoder) spans(t *backend.Trace, id int64) {
 		b.int64(s.End - s.Start)
 		b.int64(share[i])
 		b.float(weight)
-		b.int32(cell(t, s))
+		b.int64(cell(t, s, ids.node, weight))
 		b.int32(s.Seq)
 		b.int16(int(s.Status))
 		b.int16(int(t.Status))

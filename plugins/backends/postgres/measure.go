@@ -6,21 +6,30 @@ import (
 	"github.com/sparkrsi/spark/sdk/backend"
 )
 
-// A cell is everything about a span that its weight counts for, in one number:
-// grouping by it costs the database a third of grouping by each.
-func cell(t *backend.Trace, s *backend.Span) int {
-	c := backend.Bucket(s.End-s.Start)<<6 | int(t.Status)<<4 | int(s.Status&3)<<2
+// A cell is everything about a span that its weight counts for, in one number,
+// which the database groups by faster than by each of it. Its upper 17
+// bits are the bucket of the duration, the outcomes, the cache hit and whether the
+// span is a step, the others a hash of node and weight.
+func cell(t *backend.Trace, s *backend.Span, node int64, weight float64) int64 {
+	c := uint64(backend.Bucket(s.End-s.Start))<<6 | uint64(t.Status)<<4 | uint64(s.Status&3)<<2
 	if s.CacheHit {
 		c |= 2
 	}
 	if s.Seq >= 0 {
 		c |= 1
 	}
-	return c
+	// Two rounds of a multiplicative hash. Source: Knuth 1998, TAOCP 3, 6.4.
+	const golden = 0x9e3779b97f4a7c15
+	h := (uint64(node)*golden ^ math.Float64bits(weight)) * golden
+	h = (h ^ h>>32) * golden
+	return int64(c<<cellShift | h>>(64-cellShift))
 }
 
-// uncell returns what cell was made of.
-func uncell(c int32) (run, span backend.Status, hit, step bool) {
+const cellShift = 47
+
+// uncell returns what the upper bits of a cell were made of.
+func uncell(cell int64) (run, span backend.Status, hit, step bool) {
+	c := uint64(cell) >> cellShift
 	return backend.Status(c >> 4 & 3), backend.Status(c >> 2 & 3), c&2 != 0, c&1 != 0
 }
 

@@ -28,7 +28,7 @@ CREATE TABLE span_row (
 	duration bigint NOT NULL,         -- nanoseconds
 	critical bigint NOT NULL,         -- nanoseconds on the critical path of the run
 	weight double precision NOT NULL, -- 1 / probability of the run
-	cell integer NOT NULL,            -- what aggregates group by: bucket, run_status, status, cache_hit and whether it is a step
+	cell bigint NOT NULL,             -- what aggregates group by: bucket, statuses, cache hit, whether it is a step, and a hash of node and weight
 	seq integer NOT NULL,             -- -1 for a model call
 	status smallint NOT NULL,
 	run_status smallint NOT NULL,
