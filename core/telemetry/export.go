@@ -87,9 +87,7 @@ func (x *exporter) run() {
 				if x.due.IsZero() {
 					x.due = time.Now().Add(x.linger)
 				}
-				if x.batchWaits() {
-					x.gather(false)
-				}
+				x.gather(false)
 			}
 		case <-timer.C:
 		case req := <-x.flushes:
@@ -125,7 +123,7 @@ func (x *exporter) gather(all bool) {
 		return
 	}
 	for {
-		if !all && x.open.empty() && !x.batchWaits() { // in the queue the rest still counts for the next
+		if !all && !x.batchWaits() { // in the queue the rest still counts for the next
 			return
 		}
 		whole := x.fill()
@@ -143,6 +141,7 @@ func (x *exporter) gather(all bool) {
 
 // fill moves what waits into the open parcel and reports whether that is full.
 func (x *exporter) fill() bool {
+	x.called.Store(false)
 	for !x.full(&x.open) {
 		select {
 		case r := <-x.queue:
@@ -167,7 +166,6 @@ func (x *exporter) wait() time.Duration {
 
 // take puts a run from the queue into p.
 func (x *exporter) take(p *parcel, r *Run) {
-	x.called.Store(false)
 	x.waiting.Add(-1)
 	x.waitingSpans.Add(-int64(len(r.t.Spans)))
 	x.queueBytes.Add(-int64(r.size))
@@ -333,6 +331,7 @@ func (x *exporter) drain(ctx context.Context) error {
 			return err
 		}
 	}
+	x.called.Store(false)
 	for range len(x.queue) {
 		select {
 		case r := <-x.queue:

@@ -111,6 +111,27 @@ func TestFullBatchesDoNotWait(t *testing.T) {
 	})
 }
 
+// However offers and the exporter meet, what is left waiting is less than a batch.
+func TestNoFullBatchIsForgotten(t *testing.T) {
+	cfg := Defaults()
+	cfg.BufferSize = 7
+	for round := range 50 {
+		inBubble(t, cfg, &faulty{}, func(t *testing.T, r *Recorder) {
+			for w := range 4 {
+				go func() {
+					for n := range 50 {
+						drive(r, info(100*w+n), []int{1}, nil)
+					}
+				}()
+			}
+			synctest.Wait()
+			if s := r.Stats(); s.Waiting >= 7 || s.Traces != 200 || s.Dropped != 0 {
+				t.Errorf("round %d: %d of %d wait, %d were dropped", round, s.Waiting, s.Traces, s.Dropped)
+			}
+		})
+	}
+}
+
 func TestDurableAtTheExportInterval(t *testing.T) {
 	cfg := Defaults()
 	cfg.ExportInterval = Duration(3 * time.Second)

@@ -74,6 +74,7 @@ func (x *exporter) spoolStats() {
 // overflow runs while a write is on its way: it puts the open parcel, also when it
 // is what is being written, and what waits in the queue into the spool.
 func (x *exporter) overflow() {
+	x.called.Store(false)
 	for !x.open.empty() && !x.spooled {
 		if x.toSpool(&x.open) != nil {
 			return
