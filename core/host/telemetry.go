@@ -23,11 +23,12 @@ type profile struct {
 	name      string
 	once      sync.Once
 	err       error
-	opened    atomic.Bool         // rec may be read without once
-	rec       *telemetry.Recorder // nil when off
-	writer    backend.Writer      // the backend, safe for several who write
-	sink      backend.Writer      // writer, behind the collector graph when there is one
-	collector *collector          // nil for none
+	opened    atomic.Bool                            // rec may be read without once
+	rec       *telemetry.Recorder                    // nil when off
+	writer    backend.Writer                         // the backend, safe for several who write
+	sink      backend.Writer                         // writer, behind the collector graph when there is one
+	collector *collector                             // nil for none
+	front     func(to backend.Writer) backend.Writer // puts the collector in front; nil for none
 	info      backend.Info
 	plugin    *plughost.Plugin // nil for a backend in this process
 }
@@ -86,7 +87,7 @@ func (h *Host) openProfile(ctx context.Context, p *profile) error {
 	err := h.collect(ctx, p, cfg.Collector)
 	var rec *telemetry.Recorder
 	if err == nil {
-		rec, err = telemetry.New(cfg, p.sink, telemetry.Options{Environment: h.cfg.Environment, Logger: h.log,
+		rec, err = telemetry.New(cfg, p.writer, telemetry.Options{Environment: h.cfg.Environment, Logger: h.log, Collector: p.front,
 			SpoolDir: filepath.Join(h.cfg.DataDir, "spool", p.name)})
 	}
 	if err != nil {
@@ -117,7 +118,8 @@ func (h *Host) collect(ctx context.Context, p *profile, name string) error {
 	}
 	h.mu.Unlock()
 	p.collector = &collector{host: h, profile: p.name, graph: name}
-	p.sink = inHalves(batchjson.Through(p.writer, p.collector.run))
+	p.front = func(to backend.Writer) backend.Writer { return inHalves(batchjson.Through(to, p.collector.run)) }
+	p.sink = p.front(p.writer)
 	d, err := p.collector.pick(ctx)
 	switch {
 	case err == nil:

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/sparkrsi/spark/core/run"
@@ -51,6 +52,10 @@ type parcel struct {
 	runs  []*Run
 	spans int
 	bytes int
+
+	kept    int // files of the spool that it was put into
+	left    int // runs that the collector left out then
+	refused int // and such that it could not take
 }
 
 func (p *parcel) empty() bool { return len(p.batch.Traces)+len(p.batch.Sketches) == 0 }
@@ -199,7 +204,7 @@ func (x *exporter) write(ctx context.Context) error {
 	x.open.seal()
 	x.sealed = true
 	if x.spool != nil && len(x.spool.files) > 0 {
-		err := x.toSpool(&x.open)
+		err := x.toSpool(ctx, &x.open)
 		if err != nil {
 			x.due = x.again
 			return err
@@ -209,11 +214,19 @@ func (x *exporter) write(ctx context.Context) error {
 	}
 	begin := time.Now()
 	x.direct = true
-	bad, err := x.attempt(ctx, func(ctx context.Context) ([]backend.Quarantined, error) { return x.w.Write(ctx, &x.open.batch) })
+	bad, err := x.attempt(ctx, func(ctx context.Context) ([]backend.Quarantined, error) { return x.front.Write(ctx, &x.open.batch) })
 	x.direct = false
 	took, spooled := time.Since(begin), x.spooled
 	if x.spooled = false; spooled { // meanwhile: then what came after it lies there too
-		x.settle(err, len(x.open.runs), x.spool.done)
+		if err == nil || lasting(err) {
+			x.uncount(&x.open)
+		}
+		x.settle(err, len(x.open.runs), func() (err error) {
+			for range x.open.kept {
+				err = errors.Join(err, x.spool.done())
+			}
+			return err
+		})
 	}
 	if err == nil {
 		x.written(took, bad)
@@ -232,7 +245,7 @@ func (x *exporter) write(ctx context.Context) error {
 		return err
 	}
 	x.pause(err)
-	if x.spool != nil && x.toSpool(&x.open) == nil {
+	if x.spool != nil && x.toSpool(ctx, &x.open) == nil {
 		x.release()
 		x.retry = time.Now().Add(x.backoff)
 		return nil

@@ -20,25 +20,56 @@ const (
 	spoolTakes int32 = iota
 	spoolIsFull
 	spoolDiskFails
+	collectorFails
 )
 
-var queueReasons = [...]string{spoolTakes: "queue_full", spoolIsFull: "spool_full", spoolDiskFails: "spool_disk"}
+var queueReasons = [...]string{spoolTakes: "queue_full", spoolIsFull: "spool_full", spoolDiskFails: "spool_disk", collectorFails: "collector"}
 
-// toSpool puts p at the end of the spool. An error leaves p as it is and the spool
-// alone for a while.
-func (x *exporter) toSpool(p *parcel) error {
+// caught keeps what a collector lets through.
+type caught struct{ parts []*backend.Packed }
+
+func (c *caught) Write(_ context.Context, b *backend.Batch) ([]backend.Quarantined, error) {
+	c.parts = append(c.parts, backend.Pack(b))
+	return nil, nil
+}
+
+func (c *caught) Flush(context.Context) error { return nil }
+
+func (c *caught) Close(context.Context) error { return nil }
+
+// collected returns what of p goes to the spool.
+func (x *exporter) collected(ctx context.Context, p *parcel) (parts []*backend.Packed, bad []backend.Quarantined, err error) {
+	if x.opts.Collector == nil {
+		return []*backend.Packed{backend.Pack(&p.batch)}, nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
+	defer cancel()
+	c := &caught{}
+	x.meter.work(func() { bad, err = x.opts.Collector(c).Write(ctx, &p.batch) })
+	return c.parts, bad, err
+}
+
+// toSpool puts p, collected, at the end of the spool, or gives it up when it can
+// never be collected. An error leaves p as it is and the spool alone for a while.
+func (x *exporter) toSpool(ctx context.Context, p *parcel) error {
 	now := time.Now()
 	if now.Before(x.again) {
 		return errSpoolFull
 	}
 	p.seal()
-	err := x.spool.append(backend.Pack(&p.batch))
-	if err != nil {
-		x.again = now.Add(spoolPause)
-		why := spoolDiskFails
-		if errors.Is(err, errSpoolFull) {
+	parts, bad, err := x.collected(ctx, p)
+	if err != nil && lasting(err) && !(x.direct && p == &x.open) { // that attempt will tell
+		x.refused(err, len(p.runs))
+		return nil
+	}
+	why := collectorFails
+	if err == nil {
+		if err, why = x.spool.append(x.opts.Collector != nil, parts...), spoolDiskFails; errors.Is(err, errSpoolFull) {
 			why = spoolIsFull
 		}
+	}
+	if err != nil {
+		x.again = now.Add(spoolPause)
 		if x.spoolState.Swap(why) != why {
 			x.log.Warn("telemetry spool takes nothing", "dir", x.spool.dir, "bytes", x.spool.bytes, "error", err)
 		}
@@ -49,11 +80,34 @@ func (x *exporter) toSpool(p *parcel) error {
 	if x.retry.IsZero() {
 		x.retry = now
 	}
+	p.kept, p.left, p.refused = len(parts), len(p.runs)-len(bad), len(bad)
+	for _, part := range parts {
+		p.left -= len(part.Blocks)
+	}
 	x.counts.mu.Lock()
 	x.counts.s.SpooledTraces += int64(len(p.runs))
+	x.counts.s.ExportedTraces += int64(p.left)
 	x.counts.mu.Unlock()
+	for _, q := range bad {
+		x.log.Error("telemetry record quarantined", "record", q.Record, "reason", q.Reason)
+	}
+	if len(bad) > 0 {
+		x.drop("quarantined", len(bad))
+	}
 	x.spoolStats()
 	return nil
+}
+
+// uncount takes back what toSpool counted of p, which is about to be counted as
+// written or refused.
+func (x *exporter) uncount(p *parcel) {
+	x.counts.mu.Lock()
+	defer x.counts.mu.Unlock()
+	x.counts.s.ExportedTraces -= int64(p.left)
+	if p.refused > 0 {
+		x.counts.s.Dropped -= int64(p.refused)
+		x.counts.reasons["quarantined"] -= int64(p.refused)
+	}
 }
 
 // spoolStats publishes how full the spool is, and warns when it passes 90 %.
@@ -76,7 +130,7 @@ func (x *exporter) spoolStats() {
 func (x *exporter) overflow() {
 	x.called.Store(false)
 	for !x.open.empty() && !x.spooled {
-		if x.toSpool(&x.open) != nil {
+		if x.toSpool(x.ctx, &x.open) != nil {
 			return
 		}
 		if x.direct {
@@ -89,7 +143,7 @@ func (x *exporter) overflow() {
 		for len(x.queue) > 0 && !x.full(&x.over) && x.over.batch.ID == (backend.ID{}) {
 			x.take(&x.over, <-x.queue)
 		}
-		if x.toSpool(&x.over) != nil {
+		if x.toSpool(x.ctx, &x.over) != nil {
 			return
 		}
 		x.clear(&x.over)
@@ -98,15 +152,23 @@ func (x *exporter) overflow() {
 
 // forward tries once to write the oldest batch of the spool.
 func (x *exporter) forward(ctx context.Context) error {
-	p, whole, err := x.spool.head()
+	if len(x.spool.files) == 0 { // the collector left out all that would be there
+		x.retry = time.Time{}
+		return nil
+	}
+	p, collected, whole, err := x.spool.head()
 	if err != nil {
 		return x.settle(err, 0, nil)
+	}
+	to := x.front
+	if collected {
+		to = x.w
 	}
 	if !whole && len(p.Blocks) == 0 {
 		return x.settle(nil, 0, x.setAside)
 	}
 	begin := time.Now()
-	bad, err := x.attempt(ctx, func(ctx context.Context) ([]backend.Quarantined, error) { return backend.WritePacked(ctx, x.w, p) })
+	bad, err := x.attempt(ctx, func(ctx context.Context) ([]backend.Quarantined, error) { return backend.WritePacked(ctx, to, p) })
 	took, leave := time.Since(begin), x.spool.done
 	if !whole {
 		leave = x.setAside
@@ -151,7 +213,7 @@ func (x *exporter) settle(err error, traces int, leave func() error) error {
 // counts what of it is lost.
 func (x *exporter) setAside() error {
 	lost := x.spool.files[0].traces
-	if p, _, err := x.spool.head(); err == nil {
+	if p, _, _, err := x.spool.head(); err == nil {
 		lost = max(lost-len(p.Blocks), 0)
 	}
 	aside, err := x.spool.setAside()
@@ -184,8 +246,10 @@ func (x *exporter) stow(err error) {
 	x.again = time.Time{}
 	x.over.batch.Sketches = append(x.over.batch.Sketches, x.book.export(time.Now())...)
 	lost := 0
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), time.Second)
+	defer cancel()
 	put := func(p *parcel) {
-		if !p.empty() && x.toSpool(p) != nil {
+		if !p.empty() && x.toSpool(ctx, p) != nil {
 			lost += len(p.runs)
 		}
 		x.clear(p)
@@ -201,8 +265,6 @@ func (x *exporter) stow(err error) {
 	if lost > 0 {
 		x.drop(queueReasons[x.spoolState.Load()], lost)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), time.Second)
-	defer cancel()
 	if e := x.spool.sync(ctx, x.spool.fresh); e != nil {
 		x.failed(e)
 	}

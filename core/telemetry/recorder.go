@@ -40,6 +40,12 @@ type Options struct {
 	// there is written first. It is made when missing. Empty is no spool: then
 	// max_queue_size traces wait in memory.
 	SpoolDir string
+
+	// Collector returns a writer that sends batches through the graph that collects,
+	// and what comes out to another writer; nil for none. It is used for the backend
+	// and for the spool: what waits on the disk has been collected. While it fails,
+	// batches wait in memory only.
+	Collector func(to backend.Writer) backend.Writer
 }
 
 // Recorder is one telemetry profile at work: it owns its backend. Safe for
@@ -49,6 +55,7 @@ type Recorder struct {
 	opts     Options
 	off      bool
 	w        backend.Writer
+	front    backend.Writer  // w, behind the collector when there is one
 	nodes    map[string]bool // the instrumented ones; nil is all
 	resource []backend.Attr
 	custom   []backend.Attr
@@ -103,12 +110,15 @@ func New(cfg Config, w backend.Writer, opts Options) (*Recorder, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	r := &Recorder{cfg: cfg, opts: opts, off: !cfg.Enabled, w: w, log: opts.Logger, book: newBook()}
+	r := &Recorder{cfg: cfg, opts: opts, off: !cfg.Enabled, w: w, front: w, log: opts.Logger, book: newBook()}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
 	if r.off {
 		return r, nil
+	}
+	if opts.Collector != nil {
+		r.front = opts.Collector(w)
 	}
 	if opts.SpoolDir != "" {
 		var err error

@@ -25,8 +25,12 @@ const (
 	spoolLock     = "lock"
 )
 
-// spoolMagic begins every file; its last byte is the version of the format.
-const spoolMagic = "SPKSPOO\x01"
+// What begins every file. The last byte is the version of the format, or says that
+// the batch went through a collector already.
+const (
+	spoolMagic     = "SPKSPOO\x01"
+	spoolCollected = "SPKSPOO\x02"
+)
 
 // diskBlock is what a file takes at least: many small ones must not fill a disk
 // that the sum of their bytes would not.
@@ -37,7 +41,7 @@ const diskBlock = 4 << 10
 // and removed when the backend has it. A process that is killed at any point so
 // leaves whole batches and at most one unfinished file, which counts for nothing.
 //
-//	file = "SPKSPOO" 0x01 crc32c(batch) batch      batch as backend.EncodePacked
+//	file = "SPKSPOO" 0x01|0x02 crc32c(batch) batch      batch as backend.EncodePacked
 //	name = SEQUENCE-TRACES.batch                   16 hex digits, decimal
 //
 // The order of the names is the order of the batches. Owned by the exporter.
@@ -147,9 +151,33 @@ func (s *spool) add(f spooled) {
 
 func (s *spool) path(name string) string { return filepath.Join(s.dir, name) }
 
-// append puts a batch at the end. On any error nothing of it is kept.
-func (s *spool) append(p *backend.Packed) error {
-	s.buf = append(s.buf[:0], spoolMagic...)
+// append puts batches at the end. On any error nothing of them is kept.
+func (s *spool) append(collected bool, parts ...*backend.Packed) error {
+	for i, p := range parts {
+		if err := s.appendOne(collected, p); err != nil {
+			for range i {
+				err = errors.Join(err, s.undo())
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// undo removes the newest batch.
+func (s *spool) undo() error {
+	f := s.files[len(s.files)-1]
+	s.files = s.files[:len(s.files)-1]
+	s.forget(f)
+	return os.Remove(s.path(f.name))
+}
+
+func (s *spool) appendOne(collected bool, p *backend.Packed) error {
+	magic := spoolMagic
+	if collected {
+		magic = spoolCollected
+	}
+	s.buf = append(s.buf[:0], magic...)
 	s.buf = append(s.buf, 0, 0, 0, 0)
 	s.buf = backend.EncodePacked(s.buf, p)
 	const head = len(spoolMagic) + 4
@@ -176,24 +204,25 @@ func (s *spool) append(p *backend.Packed) error {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// head returns the oldest batch. When the file is damaged, whole is false and p
-// holds the traces that verify, if any can be found: the rest is lost. The error
-// is of the disk.
-func (s *spool) head() (p *backend.Packed, whole bool, err error) {
+// head returns the oldest batch, and whether it was collected. When the file is
+// damaged, whole is false and p holds the traces that verify, if any can be found:
+// the rest is lost. The error is of the disk.
+func (s *spool) head() (p *backend.Packed, collected, whole bool, err error) {
 	path := s.path(s.files[0].name)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &backend.Packed{}, false, nil // somebody removed it
+		return &backend.Packed{}, false, false, nil // somebody removed it
 	}
 	if err != nil {
-		return nil, false, spoolFault(path, err)
+		return nil, false, false, spoolFault(path, err)
 	}
 	const head = len(spoolMagic) + 4
 	if len(b) > head {
-		whole = string(b[:len(spoolMagic)]) == spoolMagic &&
+		collected = string(b[:len(spoolMagic)]) == spoolCollected
+		whole = (collected || string(b[:len(spoolMagic)]) == spoolMagic) &&
 			crc32.Checksum(b[head:], castagnoli) == binary.LittleEndian.Uint32(b[len(spoolMagic):])
 		if p, err = backend.DecodeBatch(b[head:]); err == nil && whole {
-			return p, true, nil
+			return p, collected, true, nil
 		}
 	}
 	if p == nil {
@@ -205,7 +234,7 @@ func (s *spool) head() (p *backend.Packed, whole bool, err error) {
 		_, err := v.Verify(block)
 		return err != nil
 	})
-	return p, false, nil
+	return p, collected, false, nil
 }
 
 // done removes the oldest batch, which the backend has.
@@ -231,10 +260,14 @@ func (s *spool) pop() spooled {
 	if len(s.files) == 0 {
 		s.files = nil
 	}
+	s.forget(f)
+	return f
+}
+
+func (s *spool) forget(f spooled) {
 	s.bytes -= f.size
 	s.traces -= f.traces
 	s.fresh = slices.DeleteFunc(s.fresh, func(n string) bool { return n == f.name })
-	return f
 }
 
 // sync returns once the files of these names, which were fresh, survive the loss of

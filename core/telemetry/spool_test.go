@@ -441,7 +441,7 @@ func FuzzSpoolFile(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer s.close()
-		p, whole, err := s.head()
+		p, _, whole, err := s.head()
 		if err != nil {
 			t.Fatal(err)
 		}
