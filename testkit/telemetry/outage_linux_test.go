@@ -27,7 +27,7 @@ var (
 	outageTime  = flag.Duration("outage.time", time.Minute, "how long the backend is gone in BenchmarkOutage")
 	outageRate  = flag.Float64("outage.rate", 1000, "runs a second, at random moments")
 	outagePairs = flag.Int("outage.pairs", 3, "interleaved pairs of BenchmarkOutage, without and with a recorder")
-	outageWork  = flag.Duration("outage.work", 50*time.Microsecond, "processor time of a step")
+	outageWork  = flag.Duration("outage.work", 20*time.Microsecond, "processor time of a step")
 )
 
 // gone is a way in which a backend is away for a while. It returns what brings it
@@ -320,6 +320,9 @@ func compare(b *testing.B, l *load, how gone, away bool) {
 		}
 	}
 	s := o.settled(b)
+	if s.Dropped > 0 {
+		b.Logf("dropped by reason: %v, last error: %s", s.DroppedByReason, s.LastError)
+	}
 	if err := o.rec.Close(b.Context()); err != nil {
 		b.Error(err)
 	}
