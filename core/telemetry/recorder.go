@@ -146,10 +146,8 @@ func New(cfg Config, w backend.Writer, opts Options) (*Recorder, error) {
 	if cfg.EnableMetrics {
 		r.derive |= backend.DeriveMetrics
 	}
-	r.pool.New = func() any {
-		return &Run{rec: r, t: backend.Trace{Spans: make([]backend.Span, 0, 16)}, attrs: make([]backend.Attr, 0, 96)}
-	}
-	r.leans.New = func() any { return &Run{rec: r, lean: true, t: backend.Trace{Spans: make([]backend.Span, 0, 16)}} }
+	r.pool.New = func() any { return &Run{rec: r} }
+	r.leans.New = func() any { return &Run{rec: r, lean: true} }
 	r.queue = make(chan *Run, cfg.MaxQueueSize)
 	r.wake, r.pressed = make(chan struct{}, 1), make(chan struct{}, 1)
 	r.flushes = make(chan flushRequest)

@@ -17,6 +17,11 @@ const (
 	maxText   = 16 << 10 // bytes of one text; longer ones are cut
 	maxMemory = 6 << 20  // bytes of a trace as estimated here; a block is smaller
 	keepSpans = 1 << 12  // a larger run is not kept for reuse
+
+	// What a run takes room for when its first step ends. Before, it holds next to
+	// nothing: runs that wait are many.
+	firstSpans = 16
+	firstAttrs = 96
 )
 
 // Run records one run into memory it owns; nothing is shared until the run is
@@ -180,7 +185,10 @@ func (r *Run) step(o *run.Observation) {
 func (r *Run) next() *backend.Span {
 	n := len(r.t.Spans)
 	if n == cap(r.t.Spans) {
-		r.t.Spans = slices.Grow(r.t.Spans, n)
+		if n == 0 && !r.lean {
+			r.attrs = slices.Grow(r.attrs, firstAttrs)
+		}
+		r.t.Spans = slices.Grow(r.t.Spans, max(n, firstSpans))
 	}
 	r.t.Spans = r.t.Spans[:n+1]
 	return &r.t.Spans[n]
