@@ -21,6 +21,9 @@ type Request struct {
 	Input   json.RawMessage // JSON; empty is null
 	TraceID run.ID          // inherited from the caller; zero for a fresh one
 	Parent  [8]byte         // the caller's span
+	// Listed makes the run known to Runs and Cancel while it executes, for about a
+	// microsecond. Runs with checkpoints always are.
+	Listed bool
 }
 
 // Result is how far a run came: to its end, or to where it waits for a person.
@@ -67,10 +70,13 @@ func (h *Host) Run(ctx context.Context, req Request) (*Result, error) {
 		return h.begin(ctx, d, info, req.Input)
 	}
 	defer d.release()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	h.lives.enter(&live{info: info, cancel: cancel})
-	defer h.lives.leave(info.ID)
+	if req.Listed {
+		var cancel context.CancelCauseFunc
+		ctx, cancel = context.WithCancelCause(ctx)
+		defer cancel(nil)
+		h.lives.enter(&live{info: info, cancel: cancel})
+		defer h.lives.leave(info.ID)
+	}
 	var obs engine.Observer
 	if r := d.profile.rec.Begin(info); r != nil {
 		obs = r

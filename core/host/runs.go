@@ -30,8 +30,8 @@ func (s *RunState) Questions() (list []engine.Question, err error) {
 	return list, err
 }
 
-// Runs returns the runs with checkpoints and those that execute now, newest first
-// and without their outputs.
+// Runs returns the runs with checkpoints and those that execute now and are listed,
+// newest first and without their outputs.
 func (h *Host) Runs(ctx context.Context, f store.RunFilter) ([]*RunState, error) {
 	leave, err := h.enter()
 	if err != nil {
@@ -188,9 +188,9 @@ func (h *Host) Resume(ctx context.Context, id string) (*Result, error) {
 	return l.outcome(ctx)
 }
 
-// Cancel ends a run: one that executes, with checkpoints or without, one that
-// waits, and one that was interrupted. It returns once a run with checkpoints is
-// over, and as soon as one without was told. Conflict when the run is over already.
+// Cancel ends a run: one that executes, with checkpoints or listed, one that waits,
+// and one that was interrupted. It returns once a run with checkpoints is over, and
+// as soon as one without was told. Conflict when the run is over already.
 func (h *Host) Cancel(ctx context.Context, id string) error {
 	leave, err := h.enter()
 	if err != nil {

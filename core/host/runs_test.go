@@ -381,7 +381,7 @@ func TestCancel(t *testing.T) {
 	start := func(name string) <-chan error {
 		failed := make(chan error, 1)
 		go func() {
-			_, err := h.Run(context.Background(), Request{Graph: name})
+			_, err := h.Run(context.Background(), Request{Graph: name, Listed: true})
 			failed <- err
 		}()
 		<-reached
@@ -510,7 +510,7 @@ func TestShortID(t *testing.T) {
 	apply(t, h, d)
 	failed := make(chan error)
 	go func() {
-		_, err := h.Run(context.Background(), Request{Graph: "slow"})
+		_, err := h.Run(context.Background(), Request{Graph: "slow", Listed: true})
 		failed <- err
 	}()
 	<-reached

@@ -21,7 +21,7 @@ func (s *server) run(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err := read(w, r, &in); err != nil {
 		return nil, err
 	}
-	req := host.Request{Graph: in.Graph, Version: in.Version, Input: in.Input}
+	req := host.Request{Graph: in.Graph, Version: in.Version, Input: in.Input, Listed: true}
 	if h := r.Header.Get("traceparent"); h != "" {
 		var err error
 		if req.TraceID, req.Parent, err = traceParent(h); err != nil {
