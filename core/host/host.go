@@ -158,6 +158,9 @@ func (h *Host) Close(ctx context.Context) error {
 	if h.closeCache != nil {
 		errs = append(errs, h.closeCache())
 	}
+	if !h.cfg.LeaveRuns {
+		errs = append(errs, h.store.Leave(context.WithoutCancel(ctx)))
+	}
 	return errors.Join(append(errs, h.store.Close())...)
 }
 

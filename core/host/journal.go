@@ -191,10 +191,16 @@ func (h *Host) pause(out *Result, questions []engine.Question) (*Result, error) 
 	return out, err
 }
 
-// resume continues a run that is running and not live, or that waits; to its
-// cancellation, if that is wanted, so that its trace tells of the steps it had. It
+// resumption says how a run is continued.
+type resumption struct {
+	answers   []engine.Answer
+	cancelled bool  // to its cancellation, so that its trace tells of the steps it had
+	lost      error // to its failure, for this reason
+}
+
+// resume continues a run that is running and not live, or that waits. It
 // fails with Conflict when the run executes or has another status by now.
-func (h *Host) resume(ctx context.Context, r *store.Run, answers []engine.Answer, cancelled bool) (*live, error) {
+func (h *Host) resume(ctx context.Context, r *store.Run, how resumption) (*live, error) {
 	info, err := infoOf(r)
 	if err != nil {
 		return nil, err
@@ -208,10 +214,10 @@ func (h *Host) resume(ctx context.Context, r *store.Run, answers []engine.Answer
 		if claimed <- err; err != nil {
 			return nil, err
 		}
-		if cancelled {
+		if how.cancelled {
 			l.cancel(errCancelled)
 		}
-		return h.proceed(ctx, l, r, answers)
+		return h.proceed(ctx, l, r, how)
 	})
 	if err == nil && other != nil {
 		err = fault.New(fault.Conflict, r.ID, "the run is executing").WithHint("look at it with `spark runs show %.8s`", r.ID)
@@ -232,9 +238,12 @@ func (h *Host) resume(ctx context.Context, r *store.Run, answers []engine.Answer
 
 // proceed takes a run up where its journal ends, on the version it began with. A
 // run whose version or journal cannot be had any more has failed.
-func (h *Host) proceed(ctx context.Context, l *live, r *store.Run, answers []engine.Answer) (*Result, error) {
+func (h *Host) proceed(ctx context.Context, l *live, r *store.Run, how resumption) (*Result, error) {
 	past := []engine.Record{}
-	rows, err := h.store.Journal(h.ctx, r.ID)
+	rows, err := [][]byte(nil), how.lost
+	if err == nil {
+		rows, err = h.store.Journal(h.ctx, r.ID)
+	}
 	for i := 0; err == nil && i < len(rows); i++ {
 		var rec engine.Record
 		rec, err = engine.ParseRecord(rows[i])
@@ -246,7 +255,7 @@ func (h *Host) proceed(ctx context.Context, l *live, r *store.Run, answers []eng
 	}
 	if err == nil {
 		l.info.GraphType, l.info.TelemetryOff = d.program.Plan.Type, d.profile.rec == nil
-		return h.conduct(ctx, l, d, r.Input, past, answers)
+		return h.conduct(ctx, l, d, r.Input, past, how.answers)
 	}
 	out := resultOf(l.info, nil, store.RunRunning)
 	if closing(ctx) {

@@ -112,7 +112,7 @@ func (h *Host) Answer(ctx context.Context, id, question string, answer json.RawM
 	if err := list[i].Check(answer); err != nil {
 		return nil, err
 	}
-	l, err := h.resume(ctx, r, []engine.Answer{{Question: question, Value: answer}}, false)
+	l, err := h.resume(ctx, r, resumption{answers: []engine.Answer{{Question: question, Value: answer}}})
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func (h *Host) Resume(ctx context.Context, id string) (*Result, error) {
 		}
 		return nil, fault.New(fault.Conflict, r.ID, "the run is %s, there is nothing to resume", r.Status).WithHint(hint, r.ID)
 	}
-	l, err := h.resume(ctx, r, nil, false)
+	l, err := h.resume(ctx, r, resumption{})
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +216,7 @@ func (h *Host) Cancel(ctx context.Context, id string) error {
 		l := h.lives.get(info.ID)
 		if l != nil {
 			l.cancel(errCancelled)
-		} else if l, err = h.resume(ctx, r, nil, true); fault.Is(err, fault.Conflict) {
+		} else if l, err = h.resume(ctx, r, resumption{cancelled: true}); fault.Is(err, fault.Conflict) {
 			continue // somebody was faster
 		} else if err != nil {
 			return err
@@ -250,7 +250,11 @@ func (h *Host) nudge(deadline time.Time) {
 
 // takeUp continues every run that an earlier host left under way.
 func (h *Host) takeUp() {
-	list, err := h.store.Runs(h.ctx, store.RunFilter{Status: store.RunRunning, Limit: 1 << 30})
+	err := h.store.TakeUp(h.ctx)
+	var list []*store.Run
+	if err == nil {
+		list, err = h.store.Runs(h.ctx, store.RunFilter{Status: store.RunRunning, Limit: 1 << 30})
+	}
 	if err != nil {
 		h.tired("runs that were interrupted cannot be read", err)
 		return
@@ -260,11 +264,20 @@ func (h *Host) takeUp() {
 	}
 }
 
+// maxTaken is how many hosts in a row may end while a run is at one step. One that
+// ends every host would otherwise keep all others from their work.
+const maxTaken = 10
+
 // again continues a run on its own; how it ends is written where it stands.
 func (h *Host) again(r *store.Run) {
 	full, err := h.store.Run(h.ctx, r.ID) // a list has no inputs
 	if err == nil && full.Status == r.Status {
-		_, err = h.resume(h.ctx, full, nil, false)
+		var how resumption
+		if full.Status == store.RunRunning && full.Taken > maxTaken {
+			how.lost = fault.New(fault.Limit, r.ID, "%d hosts in a row ended while the run was at this step", maxTaken).
+				WithHint("the step may be what ends them: look for it in the trace, and start the run anew when it is mended")
+		}
+		_, err = h.resume(h.ctx, full, how)
 	}
 	if err != nil && !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.NotFound) {
 		h.tired("a run cannot be taken up", err, "run", r.ID)

@@ -41,7 +41,8 @@ type Run struct {
 	Waiting     json.RawMessage `json:"waiting,omitempty"` // the open questions, as the engine gave them
 	Deadline    time.Time       `json:"deadline,omitzero"` // of the first question that has one
 	Error       string          `json:"error,omitempty"`
-	Checkpoints int             `json:"checkpoints"` // kept so far, or in all
+	Checkpoints int             `json:"checkpoints"`     // kept so far, or in all
+	Taken       int             `json:"taken,omitempty"` // hosts that took it up since it last recorded a step, and did not end orderly
 	Created     time.Time       `json:"created"`
 	Changed     time.Time       `json:"changed"` // of the status
 }
@@ -121,6 +122,22 @@ func (s *Store) ChangeRun(_ context.Context, id string, from RunStatus, c RunCha
 	})
 }
 
+// TakeUp counts, for every running run, that a host takes it up which another one
+// left: Taken of Run is how many times that was since the run last recorded a step.
+// The count is on disk before anything of a run is executed.
+func (s *Store) TakeUp(ctx context.Context) error {
+	const rows = `coalesce((SELECT max(seq) + 1 FROM journal WHERE run = runs.id), 0)`
+	_, err := s.db.ExecContext(ctx, `UPDATE runs SET taken = CASE WHEN taken_at = `+rows+` THEN taken + 1 ELSE 1 END, taken_at = `+rows+`
+		WHERE status = ?`, RunRunning)
+	return dbFault("take up runs", err)
+}
+
+// Leave takes back what TakeUp counted, for a host that ends orderly.
+func (s *Store) Leave(ctx context.Context) error {
+	_, err := s.db.ExecContext(ctx, `UPDATE runs SET taken = 0 WHERE status = ? AND taken > 0`, RunRunning)
+	return dbFault("leave runs", err)
+}
+
 // ForgetRuns removes the entries of runs that ended before a time and returns how
 // many there were.
 func (s *Store) ForgetRuns(ctx context.Context, before time.Time) (int, error) {
@@ -185,7 +202,7 @@ func (s *Store) NextDeadline(ctx context.Context) (time.Time, error) {
 
 // runs reads runs; bodies are the columns of input and output, or NULL for each.
 func (s *Store) runs(ctx context.Context, bodies, where string, args ...any) ([]*Run, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT id, graph, version, label, trace, parent, status, `+bodies+`, waiting, deadline, error, created, changed,
+	rows, err := s.db.QueryContext(ctx, `SELECT id, graph, version, label, trace, parent, status, `+bodies+`, waiting, deadline, error, created, changed, taken,
 		CASE WHEN status = 'running' THEN coalesce((SELECT max(seq) + 1 FROM journal WHERE run = runs.id), 0) ELSE steps END
 		FROM runs `+where, args...)
 	if err != nil {
@@ -199,7 +216,7 @@ func (s *Store) runs(ctx context.Context, bodies, where string, args ...any) ([]
 		var output []byte
 		var deadline, created, changed int64
 		if err := rows.Scan(&r.ID, &r.Graph, &r.Version, &r.Label, &r.TraceID, &r.Parent, &r.Status, &r.Input, &output, &waiting, &deadline, &r.Error,
-			&created, &changed, &r.Checkpoints); err != nil {
+			&created, &changed, &r.Taken, &r.Checkpoints); err != nil {
 			return nil, dbFault("read runs", err)
 		}
 		r.Output = output

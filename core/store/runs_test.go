@@ -304,7 +304,8 @@ func TestMigrateRuns(t *testing.T) {
 		}
 		old := []string{`INSERT INTO records (kind, id, graph, body, created) VALUES ('k', 'old', 'g', '{}', 1)`}
 		if from >= 2 {
-			old = append(old, fmt.Sprintf(`INSERT INTO runs VALUES ('%s','g','v','1.0.0','running',x'7b7d','',0,'',0,7,8)`, runID(0)),
+			old = append(old, fmt.Sprintf(`INSERT INTO runs (id, graph, version, label, status, input, waiting, deadline, error, steps, created, changed)
+				VALUES ('%s','g','v','1.0.0','running',x'7b7d','',0,'',0,7,8)`, runID(0)),
 				fmt.Sprintf(`INSERT INTO journal VALUES ('%s',0,x'78')`, runID(0)))
 		}
 		for _, stmt := range old {

@@ -15,7 +15,7 @@ import (
 // the migrations below.
 const (
 	applicationID = 0x5350524b
-	schemaVersion = 3
+	schemaVersion = 4
 )
 
 // migrations[i] leads from schema version i to i+1, each in one transaction.
@@ -60,6 +60,9 @@ ALTER TABLE runs ADD COLUMN trace TEXT NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN parent TEXT NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN output BLOB;
 CREATE INDEX runs_by_deadline ON runs (deadline) WHERE deadline > 0;
+`, `
+ALTER TABLE runs ADD COLUMN taken INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN taken_at INTEGER NOT NULL DEFAULT -1;
 `}
 
 // openDB opens, verifies and migrates the database at path.
