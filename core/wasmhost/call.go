@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -197,10 +198,24 @@ func (in *instance) checkOutput(out []byte) error {
 	if in.pool.module.trusted && in.outputs%sampleEvery != 1 || json.Valid(out) && utf8.Valid(out) {
 		return nil
 	}
-	show := out
-	if len(show) > 40 {
-		show = show[:40]
-	}
-	return fault.New(fault.Rejected, in.pool.module.manifest.Name, "output of %d bytes is not JSON in UTF-8, it begins with %q", len(out), show).
+	return fault.New(fault.Rejected, in.pool.module.manifest.Name, "output of %d bytes is not JSON in UTF-8, %s", len(out), whereWrong(out)).
 		WithHint(defect)
+}
+
+// whereWrong says where out stops being JSON in UTF-8. It quotes nothing of it:
+// errors are recorded where outputs are not.
+func whereWrong(out []byte) string {
+	for i := 0; i < len(out); {
+		r, n := utf8.DecodeRune(out[i:])
+		if r == utf8.RuneError && n == 1 {
+			return "as byte " + strconv.Itoa(i) + " is not UTF-8"
+		}
+		i += n
+	}
+	var v json.RawMessage
+	var syntax *json.SyntaxError
+	if errors.As(json.Unmarshal(out, &v), &syntax) {
+		return "it is wrong at byte " + strconv.FormatInt(max(syntax.Offset-1, 0), 10)
+	}
+	return "it ends too early"
 }
