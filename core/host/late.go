@@ -9,6 +9,7 @@ import (
 
 	"github.com/sparkrsi/spark/core/plughost"
 	"github.com/sparkrsi/spark/sdk/backend"
+	"github.com/sparkrsi/spark/sdk/backend/otel"
 	"github.com/sparkrsi/spark/sdk/fault"
 )
 
@@ -43,11 +44,11 @@ func launch(ctx context.Context, spec plughost.Spec) (backend.Writer, *plughost.
 	if err != nil {
 		return nil, nil, err
 	}
-	w, err := backend.NewClient(ctx, p.Conn(), nil)
+	c, err := backend.NewClient(ctx, p.Conn(), nil)
 	if err != nil {
 		return nil, nil, errors.Join(err, p.Close(ctx))
 	}
-	return w, p, nil
+	return otel.Over(c), p, nil
 }
 
 // down reports whether err says that a backend may be there later.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/sparkrsi/spark/core/plughost"
 	"github.com/sparkrsi/spark/sdk/backend"
+	"github.com/sparkrsi/spark/sdk/backend/otel"
 	"github.com/sparkrsi/spark/sdk/fault"
 	"github.com/sparkrsi/spark/testkit/backendtest"
 )
@@ -233,18 +234,18 @@ func launch(t *testing.T, path, digest, config, dir string, log *slog.Logger) ba
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &owned{c, p}
+	return &owned{otel.Over(c), p}
 }
 
 // owned is a backend whose process ends with it, as with its host.
 type owned struct {
-	*backend.Client
+	backend.Remote
 	plugin *plughost.Plugin
 }
 
 // Close ends the backend and its process. A second call finds both gone.
 func (o *owned) Close(ctx context.Context) error {
-	err := o.Client.Close(ctx)
+	err := o.Remote.Close(ctx)
 	if fault.Is(err, fault.Unavailable) && o.plugin.Info().PID == 0 {
 		err = nil
 	}

@@ -21,6 +21,7 @@ type Capabilities struct {
 	Queryable  bool `json:"queryable"`  // it is a Querier
 	Retention  bool `json:"retention"`  // it is a Retention
 	Filters    bool `json:"filters"`    // a Querier that knows every field of Filter, not only those of the first version
+	OTLP       bool `json:"otlp"`       // in another process and written to in OpenTelemetry's encoding: see sdk/backend/otel
 }
 
 // Describer is implemented by every Writer that is more than a Writer.

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -29,12 +30,17 @@ type Client struct {
 	buf    []byte          // what is sent; nil when a failed call may still read it
 }
 
-var (
-	_ Writer       = (*Client)(nil)
-	_ PackedWriter = (*Client)(nil)
-	_ Querier      = (*Client)(nil)
-	_ Retention    = (*Client)(nil)
-)
+// Remote is what a host may ask of a backend in another process. What the backend
+// cannot do answers with a Denied fault.
+type Remote interface {
+	Writer
+	PackedWriter
+	Querier
+	Retention
+	Describer
+}
+
+var _ Remote = (*Client)(nil)
 
 // NewClient opens the backend behind conn with a configuration and returns it;
 // a nil configuration is for a connection whose backend was opened already, as
@@ -53,7 +59,7 @@ func NewClient(ctx context.Context, conn grpc.ClientConnInterface, config []byte
 	}
 	can := func(name string) bool { return slices.Contains(info.Capabilities, name) }
 	c.info = Info{Name: info.Name, Version: info.Version, Capabilities: Capabilities{
-		Persistent: can("persistent"), Idempotent: can("idempotent"), Queryable: can("queryable"), Retention: can("retention"), Filters: can("filters")}}
+		Persistent: can("persistent"), Idempotent: can("idempotent"), Queryable: can("queryable"), Retention: can("retention"), Filters: can("filters"), OTLP: can("otlp")}}
 	return c, nil
 }
 
@@ -138,6 +144,21 @@ func (c *Client) send(ctx context.Context, p *Packed) ([]Quarantined, error) {
 		bad = append(bad, Quarantined{Index: int(q.Record), Record: "block", Reason: q.Reason})
 	}
 	return bad, nil
+}
+
+// WriteOTLP sends the body of one export request of a signal (traces, metrics or
+// logs) to a backend that declares OTLP, and returns why it rejects parts of it,
+// empty when it does not. The same id may be sent again. Body must not change until
+// it returns, or after it failed.
+func (c *Client) WriteOTLP(ctx context.Context, id ID, signal string, body []byte) (rejected string, err error) {
+	r, err := c.rpc.Write(ctx, &proto.WriteRequest{BatchId: id[:], Batch: body, Signal: signal}, c.sent)
+	if err != nil {
+		return "", plugin.FromStatus(err)
+	}
+	for _, q := range r.Quarantined {
+		return cmp.Or(q.Reason, "no reason given"), nil
+	}
+	return "", nil
 }
 
 // Flush returns when everything written is durable.

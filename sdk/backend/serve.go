@@ -96,6 +96,9 @@ func (s *server) Write(ctx context.Context, r *proto.WriteRequest) (*proto.Write
 	if err != nil {
 		return nil, err
 	}
+	if r.Signal != "" {
+		return nil, fault.New(fault.Invalid, "signal", "this backend takes batches, not %s in OpenTelemetry's encoding", r.Signal)
+	}
 	p, err := DecodeBatch(r.Batch)
 	if err != nil {
 		return nil, err

@@ -30,7 +30,11 @@ func (c batchCodec) Marshal(v any) (mem.BufferSlice, error) {
 	head = protowire.AppendBytes(head, r.BatchId)
 	head = protowire.AppendTag(head, 2, protowire.BytesType)
 	head = protowire.AppendVarint(head, uint64(len(r.Batch)))
-	return mem.BufferSlice{mem.SliceBuffer(head), mem.SliceBuffer(r.Batch)}, nil
+	out := mem.BufferSlice{mem.SliceBuffer(head), mem.SliceBuffer(r.Batch)}
+	if r.Signal != "" {
+		out = append(out, mem.SliceBuffer(protowire.AppendString(protowire.AppendTag(nil, 3, protowire.BytesType), r.Signal)))
+	}
+	return out, nil
 }
 
 // buffers returns pools of buffers of 256 bytes to 4 MiB.

@@ -31,7 +31,8 @@ type BackendInfo struct {
 	Version string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	// The protocol version that was negotiated at the handshake.
 	Protocol uint32 `protobuf:"varint,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	// Of persistent, idempotent, queryable, retention, filters. A backend that
+	// Of persistent, idempotent, queryable, retention, filters, otlp. A backend that
+	// declares otlp is written to in OpenTelemetry's encoding: see signal below. One that
 	// declares filters knows every field of a query below; without it the host
 	// asks for no more than graph, version, run_kind, trace_id, status, node,
 	// from, to, min_millis, newest, limit and offset.
@@ -101,8 +102,13 @@ func (x *BackendInfo) GetCapabilities() []string {
 type WriteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 16 bytes made by the host.
-	BatchId       []byte `protobuf:"bytes,1,opt,name=batch_id,json=batchId,proto3" json:"batch_id,omitempty"`
-	Batch         []byte `protobuf:"bytes,2,opt,name=batch,proto3" json:"batch,omitempty"`
+	BatchId []byte `protobuf:"bytes,1,opt,name=batch_id,json=batchId,proto3" json:"batch_id,omitempty"`
+	Batch   []byte `protobuf:"bytes,2,opt,name=batch,proto3" json:"batch,omitempty"`
+	// Empty, or, for a backend that declares otlp, traces, metrics or logs: batch is
+	// then an ExportTraceServiceRequest, ExportMetricsServiceRequest or
+	// ExportLogsServiceRequest of OpenTelemetry's protocol in Protocol Buffers. A
+	// signal that the backend has no use for it answers with success.
+	Signal        string `protobuf:"bytes,3,opt,name=signal,proto3" json:"signal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -149,6 +155,13 @@ func (x *WriteRequest) GetBatch() []byte {
 		return x.Batch
 	}
 	return nil
+}
+
+func (x *WriteRequest) GetSignal() string {
+	if x != nil {
+		return x.Signal
+	}
+	return ""
 }
 
 type WriteResponse struct {
@@ -611,10 +624,11 @@ const file_backend_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1a\n" +
 	"\bprotocol\x18\x03 \x01(\rR\bprotocol\x12\"\n" +
-	"\fcapabilities\x18\x04 \x03(\tR\fcapabilities\"?\n" +
+	"\fcapabilities\x18\x04 \x03(\tR\fcapabilities\"W\n" +
 	"\fWriteRequest\x12\x19\n" +
 	"\bbatch_id\x18\x01 \x01(\fR\abatchId\x12\x14\n" +
-	"\x05batch\x18\x02 \x01(\fR\x05batch\"k\n" +
+	"\x05batch\x18\x02 \x01(\fR\x05batch\x12\x16\n" +
+	"\x06signal\x18\x03 \x01(\tR\x06signal\"k\n" +
 	"\rWriteResponse\x12\x1a\n" +
 	"\baccepted\x18\x01 \x01(\x03R\baccepted\x12>\n" +
 	"\vquarantined\x18\x02 \x03(\v2\x1c.spark.plugin.v1.QuarantinedR\vquarantined\"=\n" +
