@@ -154,6 +154,24 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 	wantFault(t, "/proc/telemetry.db", fault.ReadOnly)
 }
 
+// What a new file and its log hold is for their owner alone.
+func TestFileIsPrivate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "telemetry.db")
+	b, err := open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close(t.Context())
+	if _, err := b.Write(t.Context(), &backend.Batch{ID: backendtest.ID(1), Traces: backendtest.Samples(0, 10)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
+		if info, err := os.Stat(path + suffix); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", suffix, info.Mode(), err)
+		}
+	}
+}
+
 func TestBadConfig(t *testing.T) {
 	for _, c := range []string{"", "{}", `{"db_pth": "x"}`, `{"db_path": 3}`, "["} {
 		if _, err := Open([]byte(c)); !fault.Is(err, fault.Invalid) {

@@ -147,6 +147,11 @@ func open(path string) (_ *Backend, err error) {
 		return nil, fault.New(fault.Corrupt, path, "the file is empty but held telemetry before").
 			WithHint("restore a backup, or remove it and its .lock to start anew")
 	}
+	// What runs recorded is private. The driver would make the file by the umask; to
+	// its log it gives the mode of the file. What is wrong with the path it says better.
+	if f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+		f.Close()
+	}
 	if b.conn, err = sq.OpenConn(path, sq.OpenReadWrite, sq.OpenCreate); err != nil {
 		return nil, asFault(err, path, "open")
 	}
