@@ -374,7 +374,7 @@ func (x *execution) observeStep(phase run.Phase, t *token) {
 	o := &x.obs
 	*o = run.Observation{Phase: phase, Info: x.o.Info, Start: t.first, End: t.end, Err: t.err, Input: t.step.Input,
 		Output: t.output, Node: t.step.Node, Type: t.frame.prep.plan.Nodes[t.node].Type, Seq: t.step.Seq, After: t.after,
-		Item: t.step.Item, Visit: t.step.Visit, Retries: t.step.Attempt + t.retries, Wait: t.first.Sub(t.ready), CacheHit: t.hit}
+		Item: t.step.Item, Visit: t.step.Visit, Retries: t.step.Attempt + t.retries, Wait: max(t.first.Sub(t.ready), 0), CacheHit: t.hit}
 	if up := t.frame.parent; up != nil {
 		o.Parent = up.step.Seq + 1
 	}

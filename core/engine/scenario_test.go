@@ -31,7 +31,10 @@ var rewrite = flag.Bool("rewrite", false, "rewrite the expectations in testdata"
 // one action a try of the node, the last for all further ones. An action is a
 // list of words divided by commas: sleep D, cost USD, tokens N, set KEY, put KEY JSON, panic,
 // hang, fail KIND, echo, count, get KEY, key, return JSON. Nodes without a line echo. A line
-// "NODE#I: ..." is for item I of a foreach, counted from 1.
+// "NODE#I: ..." is for item I of a foreach, counted from 1. Lines "answer QUESTION D
+// JSON" answer what the run waits for, one after the other, each D after the one
+// before; when there is none left, the next deadline passes. What is
+// observed is written once, as the last resumption sees it.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -72,7 +75,7 @@ func TestScenarios(t *testing.T) {
 func play(t *testing.T, doc, script string, parallel int) (trace, result string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		input, limits, runners := readScript(t, script)
+		input, limits, answers, runners := readScript(t, script)
 		docs := strings.Split(doc, "---\n")
 		l := lockAll(t, docs, 0)
 		plan, err := graph.Compile(l)
@@ -91,8 +94,35 @@ func play(t *testing.T, doc, script string, parallel int) (trace, result string)
 		g := l.Graph
 		start := time.Now()
 		w := &writer{start: start}
-		res, err := Run(t.Context(), p, []byte(input), Options{Observer: w, Limits: limits, Parallel: parallel, Seed: 7, Cache: NewMemoryCache(1 << 20),
-			Info: &run.Info{Graph: g.Name}})
+		o := Options{Observer: w, Limits: limits, Parallel: parallel, Seed: 7, Cache: NewMemoryCache(1 << 20), Info: &run.Info{Graph: g.Name}}
+		var kept Log
+		if g.Durable || plan.Waits() {
+			o.Journal = &kept
+		}
+		res, err := Run(t.Context(), p, []byte(input), o)
+		asked := ""
+		for err == nil && len(res.Waiting) > 0 {
+			var given []Answer
+			wait := time.Until(deadline(t, res.Waiting))
+			if len(answers) == 0 && wait < 0 {
+				t.Fatalf("nobody answers %+v", res.Waiting)
+			}
+			if len(answers) > 0 {
+				given, wait, answers = []Answer{answers[0].Answer}, answers[0].after, answers[1:]
+			}
+			for _, q := range res.Waiting {
+				asked += fmt.Sprintf("at %v waits for %s since %v: %s %v, beside %s\n", time.Since(start), q.ID, q.Asked.Sub(start), q.Prompt, q.Choices, q.Input)
+			}
+			time.Sleep(wait)
+			w = &writer{start: start}
+			o.Observer = w
+			next, bad := Resume(t.Context(), p, []byte(input), kept.Records(), given, o)
+			if fault.Is(bad, fault.Invalid) && w.finished == 0 {
+				asked += fmt.Sprintf("refused: %v\n", bad)
+				continue
+			}
+			res, err = next, bad
+		}
 		if w.finished != 1 {
 			t.Errorf("RunFinished was observed %d times", w.finished)
 		}
@@ -102,9 +132,21 @@ func play(t *testing.T, doc, script string, parallel int) (trace, result string)
 		} else {
 			result = fmt.Sprintf("%s: %v\n", fault.KindOf(err), err)
 		}
-		trace = w.b.String() + result
+		trace = asked + w.b.String() + result
 	})
 	return trace, result
+}
+
+// deadline is the first one of questions; the zero time when answers are all that
+// may come.
+func deadline(t *testing.T, list []Question) (first time.Time) {
+	t.Helper()
+	for _, q := range list {
+		if !q.Deadline.IsZero() && (first.IsZero() || q.Deadline.Before(first)) {
+			first = q.Deadline
+		}
+	}
+	return first
 }
 
 // lockAll locks the graph of document i; the graphs it nests are other documents.
@@ -253,7 +295,13 @@ func (s *scripted) RunNode(ctx context.Context, step *run.Step) ([]byte, error) 
 	return nil, nil
 }
 
-func readScript(t *testing.T, script string) (input string, limits graph.Limits, nodes map[string]*scripted) {
+// later is an answer and the time that passes before it.
+type later struct {
+	Answer
+	after time.Duration
+}
+
+func readScript(t *testing.T, script string) (input string, limits graph.Limits, answers []later, nodes map[string]*scripted) {
 	input, nodes = "{}", map[string]*scripted{}
 	for _, line := range strings.Split(strings.TrimSpace(script), "\n") {
 		verb, rest, _ := strings.Cut(line, " ")
@@ -265,6 +313,13 @@ func readScript(t *testing.T, script string) (input string, limits graph.Limits,
 			if err := json.Unmarshal([]byte(rest), &limits); err != nil {
 				t.Fatal(line, err)
 			}
+		case verb == "answer":
+			words := strings.SplitN(rest, " ", 3)
+			after, err := time.ParseDuration(words[1])
+			if err != nil {
+				t.Fatal(line, err)
+			}
+			answers = append(answers, later{Answer{words[0], []byte(words[2])}, after})
 		case strings.HasSuffix(verb, ":"):
 			s := &scripted{items: map[int]*scripted{}}
 			for _, a := range strings.Split(rest, ";") {
@@ -287,5 +342,5 @@ func readScript(t *testing.T, script string) (input string, limits graph.Limits,
 			t.Fatalf("malformed script line %q", line)
 		}
 	}
-	return input, limits, nodes
+	return input, limits, answers, nodes
 }
