@@ -9,6 +9,8 @@ require (
 	go.opentelemetry.io/otel/sdk v1.47.0
 )
 
+require go.opentelemetry.io/proto/otlp v1.11.1 // indirect
+
 require (
 	cel.dev/cel-go v0.33.2 // indirect
 	cel.dev/expr v0.25.2 // indirect
