@@ -66,11 +66,10 @@ func sparkResume(ptr unsafe.Pointer, n int32) int64 {
 
 // sendOutput returns a result as the ABI wants it.
 func sendOutput(out []byte, err error) int64 {
-	if errors.Is(err, ErrAwaiting) {
-		return 0 // the host was told
-	}
 	if err != nil {
-		sendFailure(err)
+		if !errors.Is(err, ErrAwaiting) { // of that the host was told
+			sendFailure(err)
+		}
 		return 0
 	}
 	if len(out) == 0 {

@@ -86,10 +86,10 @@ func (i *Instance) Process(in []byte) ([]byte, error) {
 
 // finish returns what the node wrote, unless it failed or awaits something.
 func (i *Instance) finish(err error) ([]byte, error) {
-	if _, ok := i.node.(Resumer); errors.Is(err, ErrAwaiting) && !ok {
-		return nil, fault.New(fault.Internal, i.name, "the node awaits an effect and has no method Resume")
-	}
-	if err != nil {
+	if err != nil { // every call comes by here: what costs is asked after a failure only
+		if _, ok := i.node.(Resumer); errors.Is(err, ErrAwaiting) && !ok {
+			return nil, fault.New(fault.Internal, i.name, "the node awaits an effect and has no method Resume")
+		}
 		return nil, err
 	}
 	if !i.out.closed() {
