@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"bytes"
 	"testing"
 )
 
@@ -44,6 +45,17 @@ func TestDecodeExample(t *testing.T) {
 	}
 	if p.Type != TypeBranching || len(p.Nodes[3].Reads) != 1 {
 		t.Errorf("plan %+v", p)
+	}
+}
+
+// What a reader of YAML 1.1 takes for a boolean is quoted.
+func TestEncodeQuotesOldBooleans(t *testing.T) {
+	g, fs := Decode([]byte("graph: g\nstart: ask\nnodes: {ask: {wait: {prompt: p, choices: [\"yes\", \"No\", \"on\", \"y\", maybe]}}}\n"), "")
+	if fs.HasErrors() {
+		t.Fatal(fs)
+	}
+	if out := Encode(g); !bytes.Contains(out, []byte(`choices: ["yes", "No", "on", "y", maybe]`)) {
+		t.Errorf("%s", out)
 	}
 }
 

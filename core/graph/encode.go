@@ -131,8 +131,17 @@ func toNode(v any) *yaml.Node {
 func text(s string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
 	probe := &yaml.Node{Kind: yaml.ScalarNode, Value: s}
-	if !validName.MatchString(s) || probe.ShortTag() != "!!str" {
+	if !validName.MatchString(s) || probe.ShortTag() != "!!str" || oldBool(s) {
 		n.Style = yaml.DoubleQuotedStyle
 	}
 	return n
+}
+
+// oldBool reports whether a reader of YAML 1.1 takes s for a boolean.
+func oldBool(s string) bool {
+	switch strings.ToLower(s) {
+	case "y", "yes", "n", "no", "on", "off":
+		return true
+	}
+	return false
 }
