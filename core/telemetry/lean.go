@@ -21,7 +21,7 @@ func (r *Recorder) beginLean(info *run.Info) *Run {
 		return nil
 	}
 	x := r.leans.Get().(*Run)
-	x.id = info.ID
+	x.id, x.info = info.ID, info
 	t := &x.t
 	t.TraceID, t.Start = backend.ID(r.traceID(info)), info.Started.UnixNano()
 	t.Graph, t.Version, t.VersionID = info.Graph, info.Version, info.VersionID
@@ -30,7 +30,7 @@ func (r *Recorder) beginLean(info *run.Info) *Run {
 
 // observeLean is Observe for a lean Run.
 func (r *Run) observeLean(o *run.Observation) {
-	if o.Info == nil || o.Info.ID != r.id {
+	if o.Info == nil || o.Info != r.info && o.Info.ID != r.id {
 		return
 	}
 	if o.Phase != run.StepFinished {
@@ -76,7 +76,7 @@ func (r *Run) leanFinish(o *run.Observation) {
 	t.End = t.Start + max(int64(o.End.Sub(o.Info.Started)), 0)
 	t.Status = leanStatus(o.Err)
 	rec.book.add(t)
-	r.id = run.ID{} // later observations are ignored
+	r.id, r.info = run.ID{}, nil // later observations are ignored
 	rec.sampledOut.Add(1)
 	rec.recycle(r)
 	if !timed.IsZero() {

@@ -44,6 +44,7 @@ type Run struct {
 	calls int
 	size  int           // estimate of the memory held
 	lean  bool          // never changes: see observeLean
+	info  *run.Info     // of a lean run: seldom another pointer to the same
 	turn  uint          // observations so far, also of former runs
 	done  chan struct{} // closed when the trace was written or given up; nil when nobody waits
 }
