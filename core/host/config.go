@@ -58,6 +58,10 @@ type Config struct {
 	// deadline comes, until Resume asks for them; for a host that is open for a
 	// moment only.
 	LeaveRuns bool
+	// TakeUps is how many hosts in a row may end otherwise than by Close while a run
+	// with checkpoints is at one step: the next one reports it failed, since it may be
+	// what ends them. Default 10, below 0 no bound.
+	TakeUps int
 	// RunRetention is how long runs with checkpoints are listed, and their outputs
 	// kept, after they ended; default 7 days, below 0 for ever.
 	RunRetention time.Duration
@@ -129,6 +133,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Nodes.Timeout == 0 {
 		c.Nodes.Timeout = graph.Duration(30 * time.Second)
+	}
+	if c.TakeUps == 0 {
+		c.TakeUps = 10
 	}
 	if c.RunRetention == 0 {
 		c.RunRetention = 7 * 24 * time.Hour

@@ -41,6 +41,7 @@ type Host struct {
 	ctx       context.Context // of runs with checkpoints; ends with errClosing
 	stop      context.CancelCauseFunc
 	lives     lives
+	takenUp   chan struct{} // closed when what an earlier host left is live again
 	deadlines chan struct{} // wakes tend
 	nextLook  atomic.Int64  // when tend looks at the deadlines by itself, in Unix nanoseconds
 
@@ -73,7 +74,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 		return nil, err
 	}
 	h := &Host{cfg: cfg, log: cfg.Logger, store: s, profiles: map[string]*profile{}, pinned: map[string]*deployment{}, admitted: map[string]*module{},
-		lives: lives{byID: map[run.ID]*live{}}, deadlines: make(chan struct{}, 1)}
+		lives: lives{byID: map[run.ID]*live{}}, deadlines: make(chan struct{}, 1), takenUp: make(chan struct{})}
 	h.ctx, h.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	h.models = &models{host: h}
 	if err := h.open(ctx); err != nil {
@@ -107,9 +108,13 @@ func (h *Host) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	left, err := h.interrupted(ctx)
+	if err != nil {
+		return err
+	}
 	leave, err := h.enter()
 	if err == nil {
-		go func() { defer leave(); h.tend() }()
+		go func() { defer leave(); h.tend(left) }()
 	}
 	return err
 }

@@ -95,13 +95,18 @@ func (h *Host) begin(ctx context.Context, d *deployment, info *run.Info, input [
 	if info.ParentSpan != ([8]byte{}) {
 		r.Parent = hex.EncodeToString(info.ParentSpan[:])
 	}
-	if err := h.store.StartRun(ctx, r); err != nil {
-		d.release()
-		return nil, err
-	}
-	l, _, err := h.launch(info, func(ctx context.Context, l *live) (*Result, error) {
+	// It is live before it is stored, so that nobody takes it for one that was
+	// interrupted.
+	l, other, err := h.launch(info, func(ctx context.Context, l *live) (*Result, error) {
+		if err := h.store.StartRun(ctx, r); err != nil {
+			d.release()
+			return nil, err
+		}
 		return h.conduct(ctx, l, d, input, nil, nil)
 	})
+	if other != nil {
+		err = fault.New(fault.Conflict, r.ID, "there is a run with this id")
+	}
 	if err != nil {
 		d.release()
 		return nil, err
@@ -207,8 +212,13 @@ func (h *Host) resume(ctx context.Context, r *store.Run, how resumption) (*live,
 	}
 	claimed := make(chan error, 1)
 	l, other, err := h.launch(info, func(ctx context.Context, l *live) (*Result, error) {
-		var err error
-		if r.Status == store.RunWaiting {
+		// It may have gone on since r was read; from here on nobody else changes it.
+		now, err := h.store.Run(ctx, r.ID)
+		switch {
+		case err != nil:
+		case now.Status != r.Status:
+			err = fault.New(fault.Conflict, r.ID, "the run is %s by now", now.Status).WithHint("look at it with `spark runs show %.8s`", r.ID)
+		case r.Status == store.RunWaiting:
 			err = h.store.ChangeRun(ctx, r.ID, store.RunWaiting, store.RunChange{Status: store.RunRunning})
 		}
 		if claimed <- err; err != nil {

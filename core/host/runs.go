@@ -248,33 +248,25 @@ func (h *Host) nudge(deadline time.Time) {
 	}
 }
 
-// takeUp continues every run that an earlier host left under way.
-func (h *Host) takeUp() {
-	err := h.store.TakeUp(h.ctx)
-	var list []*store.Run
-	if err == nil {
-		list, err = h.store.Runs(h.ctx, store.RunFilter{Status: store.RunRunning, Limit: 1 << 30})
+// interrupted returns the runs that an earlier host left under way, and counts that
+// they are taken up. It is asked before this host starts any.
+func (h *Host) interrupted(ctx context.Context) ([]*store.Run, error) {
+	if h.cfg.LeaveRuns {
+		return nil, nil
 	}
-	if err != nil {
-		h.tired("runs that were interrupted cannot be read", err)
-		return
+	if err := h.store.TakeUp(ctx); err != nil {
+		return nil, err
 	}
-	for _, r := range list {
-		h.again(r)
-	}
+	return h.store.Runs(ctx, store.RunFilter{Status: store.RunRunning, Limit: 1 << 30})
 }
-
-// maxTaken is how many hosts in a row may end while a run is at one step. One that
-// ends every host would otherwise keep all others from their work.
-const maxTaken = 10
 
 // again continues a run on its own; how it ends is written where it stands.
 func (h *Host) again(r *store.Run) {
 	full, err := h.store.Run(h.ctx, r.ID) // a list has no inputs
 	if err == nil && full.Status == r.Status {
 		var how resumption
-		if full.Status == store.RunRunning && full.Taken > maxTaken {
-			how.lost = fault.New(fault.Limit, r.ID, "%d hosts in a row ended while the run was at this step", maxTaken).
+		if full.Status == store.RunRunning && h.cfg.TakeUps > 0 && full.Taken > h.cfg.TakeUps {
+			how.lost = fault.New(fault.Limit, r.ID, "%d hosts in a row ended while the run was at this step", h.cfg.TakeUps).
 				WithHint("the step may be what ends them: look for it in the trace, and start the run anew when it is mended")
 		}
 		_, err = h.resume(h.ctx, full, how)
@@ -294,11 +286,12 @@ func (h *Host) tired(msg string, err error, facts ...any) {
 // tend looks after the stored runs until the host closes: it takes up those that
 // an earlier host left, continues those whose deadline has come, and forgets
 // those that ended long ago.
-func (h *Host) tend() {
+func (h *Host) tend(left []*store.Run) {
 	var forgotten time.Time
-	if !h.cfg.LeaveRuns {
-		h.takeUp()
+	for _, r := range left {
+		h.again(r)
 	}
+	close(h.takenUp)
 	for h.ctx.Err() == nil {
 		now := time.Now()
 		if h.cfg.RunRetention > 0 && now.Sub(forgotten) >= forgetEvery {

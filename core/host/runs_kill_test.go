@@ -90,7 +90,7 @@ func victim(dir string) error {
 		}
 		return fmt.Appendf(nil, `{"visit": %d}`, s.Visit), nil
 	}
-	h, err := Open(ctx, Config{DataDir: filepath.Join(dir, "data"), Parallel: 2, Natives: map[string]engine.NodeRunner{"effect": engine.Func(effect)},
+	h, err := Open(ctx, Config{DataDir: filepath.Join(dir, "data"), Parallel: 2, TakeUps: -1, Natives: map[string]engine.NodeRunner{"effect": engine.Func(effect)},
 		Telemetry: map[string]telemetry.Config{"default": {}}})
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func victim(dir string) error {
 		return err
 	}
 	if os.Getenv(victimLast) != "" {
-		h.takeUp()
+		<-h.takenUp
 		for {
 			for _, l := range h.lives.all(func(*live) bool { return true }) {
 				<-l.done

@@ -20,6 +20,7 @@ func TestCrashLoop(t *testing.T) {
 	reached := make(chan struct{})
 	d, cfg := blocking(&n, &hold, reached)
 	dir, ctx := t.TempDir(), t.Context()
+	cfg.TakeUps = 3
 	killed := cfg
 	killed.LeaveRuns = true // neither takes runs up nor ends orderly
 	h := open(t, dir, killed)
@@ -41,7 +42,7 @@ func TestCrashLoop(t *testing.T) {
 			t.Fatalf("%+v, %v", list, err)
 		}
 	}
-	deaths(maxTaken - 1)
+	deaths(cfg.TakeUps - 1)
 	shut(t, h)
 	run := <-id
 
@@ -49,13 +50,13 @@ func TestCrashLoop(t *testing.T) {
 	<-reached
 	shut(t, h)
 	h = open(t, dir, killed)
-	deaths(maxTaken)
+	deaths(cfg.TakeUps)
 	shut(t, h)
 
 	h = open(t, dir, cfg)
-	h.takeUp()
+	<-h.takenUp
 	s := ended(t, h, run)
-	if s.Status != store.RunFailed || !strings.Contains(s.Error, "10 hosts in a row ended while the run was at this step") {
+	if s.Status != store.RunFailed || !strings.Contains(s.Error, "3 hosts in a row ended while the run was at this step") {
 		t.Errorf("%+v", s)
 	}
 	if n.Load() != 1 {

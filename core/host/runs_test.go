@@ -290,7 +290,7 @@ func TestTakeUp(t *testing.T) {
 
 	hold.Store(false)
 	h = open(t, dir, cfg)
-	h.takeUp() // what tend took up already is a conflict, which says nothing
+	<-h.takenUp
 	if s := ended(t, h, o.res.RunID); s.Status != store.RunFinished || string(s.Output) != "7" || s.Error != "" {
 		t.Fatalf("%+v", s)
 	}
