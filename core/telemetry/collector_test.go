@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,15 +17,15 @@ import (
 // cleaner is a collector: it takes inputs out, and leaves out every third run.
 type cleaner struct {
 	backend.Writer
-	fail *error
-	seen *int
+	fail *atomic.Value // of an outcome
 }
 
+type outcome struct{ err error }
+
 func (c cleaner) Write(ctx context.Context, b *backend.Batch) ([]backend.Quarantined, error) {
-	if *c.fail != nil {
-		return nil, *c.fail
+	if o, _ := c.fail.Load().(outcome); o.err != nil {
+		return nil, o.err
 	}
-	*c.seen++
 	out := &backend.Batch{ID: b.ID, Sketches: b.Sketches}
 	for _, t := range b.Traces {
 		if t.RunID[len(t.RunID)-1]%3 == 0 {
@@ -49,14 +50,13 @@ func TestSpoolHoldsWhatWasCollected(t *testing.T) {
 	f, dir := &faulty{fail: down}, t.TempDir()
 	const secret = "marker-4711"
 	synctest.Test(t, func(t *testing.T) {
-		var broken error
-		seen := 0
+		var broken atomic.Value
 		cfg := Defaults()
 		cfg.BufferSize, cfg.MaxQueueSize, cfg.CaptureInputs = 10, 20, true
 		open := func(collect bool) *Recorder {
 			o := Options{SpoolDir: dir}
 			if collect {
-				o.Collector = func(to backend.Writer) backend.Writer { return cleaner{to, &broken, &seen} }
+				o.Collector = func(to backend.Writer) backend.Writer { return cleaner{to, &broken} }
 			}
 			r, err := New(cfg, f, o)
 			if err != nil {
@@ -107,13 +107,13 @@ func TestSpoolHoldsWhatWasCollected(t *testing.T) {
 			}
 		}
 		// The collector fails for a while.
-		broken = errors.New("it is broken")
+		broken.Store(outcome{errors.New("it is broken")})
 		record(r, 300, 400)
 		s := r.Stats()
 		if s.DroppedByReason["collector"] == 0 || s.DroppedByReason["collector"] != s.Dropped || s.LastError == "" {
 			t.Errorf("without a collector: %+v", s)
 		}
-		broken = nil
+		broken.Store(outcome{nil})
 		f.set(nil)
 		if err := r.Flush(t.Context()); err != nil {
 			t.Fatal(err)
@@ -132,12 +132,12 @@ func TestSpoolHoldsWhatWasCollected(t *testing.T) {
 		before := r.Stats()
 		f.set(down)
 		record(r, 400, 410)
-		broken = fault.New(fault.Rejected, "collector", "no batch")
+		broken.Store(outcome{fault.New(fault.Rejected, "collector", "no batch")})
 		record(r, 410, 440)
 		if s := r.Stats(); s.DroppedByReason["refused"]-before.DroppedByReason["refused"] < 20 {
 			t.Errorf("refused: %+v", s)
 		}
-		broken = nil
+		broken.Store(outcome{nil})
 		f.set(nil)
 		if err := r.Close(t.Context()); err != nil {
 			t.Error(err)
@@ -153,11 +153,10 @@ func TestSpoolHoldsWhatWasCollected(t *testing.T) {
 func TestCollectedBesideASlowBackend(t *testing.T) {
 	f, dir := &faulty{took: 3 * time.Second}, t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		var broken error
-		seen := 0
+		var broken atomic.Value
 		cfg := Defaults()
 		cfg.BufferSize, cfg.MaxQueueSize = 10, 20
-		r, err := New(cfg, f, Options{SpoolDir: dir, Collector: func(to backend.Writer) backend.Writer { return cleaner{to, &broken, &seen} }})
+		r, err := New(cfg, f, Options{SpoolDir: dir, Collector: func(to backend.Writer) backend.Writer { return cleaner{to, &broken} }})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -28,7 +28,7 @@ type faulty struct {
 
 func (f *faulty) Write(ctx context.Context, b *backend.Batch) ([]backend.Quarantined, error) {
 	f.mu.Lock()
-	gate := f.gate
+	gate, took := f.gate, f.took
 	f.mu.Unlock()
 	if gate != nil {
 		select {
@@ -37,7 +37,7 @@ func (f *faulty) Write(ctx context.Context, b *backend.Batch) ([]backend.Quarant
 			return nil, fault.Wrap(fault.Unavailable, "backend", ctx.Err(), "no answer")
 		}
 	}
-	time.Sleep(f.took) // fake time
+	time.Sleep(took) // fake time
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.ids, f.times = append(f.ids, b.ID), append(f.times, time.Now())

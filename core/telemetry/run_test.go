@@ -514,7 +514,7 @@ func TestRunPathAllocatesNothing(t *testing.T) {
 		r := newRecorder(t, cfg, nowhere{})
 		in := info(0)
 		all := observations(in)
-		if n := testing.AllocsPerRun(1000, func() { recordRun(r, in, all) }); n > 0 {
+		if n := testing.AllocsPerRun(1000, func() { recordRun(r, in, all) }); n > 0 && !raceDetector { // under it sync.Pool forgets on purpose
 			t.Errorf("%s: %v allocations for a run of ten spans", name, n)
 		}
 	}
