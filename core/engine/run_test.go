@@ -290,7 +290,7 @@ func TestLinearRunAllocatesLittle(t *testing.T) {
 	p := program(t, tenEchoes, map[string]Func{"echo": echo})
 	var c counter
 	o := Options{Info: &run.Info{ID: run.NewID()}, Observer: &c}
-	if n := testing.AllocsPerRun(200, func() { Run(context.Background(), p, []byte("1"), o) }); n > 3 {
+	if n := testing.AllocsPerRun(200, func() { Run(context.Background(), p, []byte("1"), o) }); n > 3 && !raceDetector { // under it sync.Pool forgets on purpose
 		t.Errorf("%v allocations a run of ten steps", n)
 	}
 }
