@@ -264,7 +264,7 @@ func (h *Host) proceed(ctx context.Context, l *live, r *store.Run, how resumptio
 		d, err = h.exactly(h.ctx, r.Graph, r.Version)
 	}
 	if err == nil {
-		l.info.GraphType, l.info.TelemetryOff = d.program.Plan.Type, d.profile.rec == nil
+		l.info.GraphType, l.info.TelemetryOff, l.info.Propagate = d.program.Plan.Type, d.profile.rec == nil, d.profile.rec.Propagates()
 		return h.conduct(ctx, l, d, r.Input, past, how.answers)
 	}
 	out := resultOf(l.info, nil, store.RunRunning)

@@ -91,7 +91,7 @@ func (h *Host) Run(ctx context.Context, req Request) (*Result, error) {
 func (d *deployment) info(kind run.Kind) *run.Info {
 	id := run.NewID()
 	return &run.Info{ID: id, TraceID: id, Graph: d.locked.Graph.Name, Version: d.label, VersionID: d.id,
-		GraphType: d.program.Plan.Type, Kind: kind, Started: time.Now(), TelemetryOff: d.profile.rec == nil}
+		GraphType: d.program.Plan.Type, Kind: kind, Started: time.Now(), TelemetryOff: d.profile.rec == nil, Propagate: d.profile.rec.Propagates()}
 }
 
 // run executes d under its limits and without checkpoints.

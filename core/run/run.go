@@ -61,6 +61,7 @@ type Info struct {
 	Kind         Kind
 	Started      time.Time
 	TelemetryOff bool // true for graphs whose telemetry profile is off
+	Propagate    bool // requests of steps to other services carry the trace, as W3C traceparent
 }
 
 // ValueKind says which field of a Value is set.

@@ -29,7 +29,7 @@ func (r *Run) Context(ctx context.Context) context.Context {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := &scope{run: r, id: r.id, trace: run.ID(r.t.TraceID), root: rootSpan(backend.ID(r.id)), seq: -1} // r.root is not set in a lean one
+	s := &scope{run: r, id: r.id, trace: run.ID(r.t.TraceID), root: r.id.RootSpan(), seq: -1} // r.root is not set in a lean one
 	binary.BigEndian.PutUint64(s.span[:], s.root)
 	return s.in(ctx)
 }
@@ -50,7 +50,7 @@ func WithStep(ctx context.Context, s *run.Step) (context.Context, func()) {
 	in := &scope{node: s.Node, seq: s.Seq, trail: t}
 	if out := from(ctx); out != nil && s.Info != nil && out.id == s.Info.ID {
 		in.run, in.id, in.trace, in.root = out.run, out.id, out.trace, out.root
-		in.span = stepSpan(out.root, s.Seq, s.Item)
+		in.span = run.StepSpan(out.root, s.Seq, s.Item)
 	}
 	return in.in(ctx), func() {
 		t.mu.Lock()

@@ -47,6 +47,9 @@ func TraceParent(ctx context.Context) string {
 	return "00-" + s.trace.String() + "-" + hex.EncodeToString(s.span[:]) + "-01"
 }
 
+// Propagates reports whether requests to other services carry the trace of a run.
+func (r *Recorder) Propagates() bool { return r != nil && !r.off && r.cfg.PropagateContext }
+
 // traceID returns the trace that a run is recorded in.
 func (r *Recorder) traceID(info *run.Info) run.ID {
 	if info.TraceID == (run.ID{}) || !r.cfg.PropagateContext {

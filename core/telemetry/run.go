@@ -67,7 +67,7 @@ func (r *Recorder) Begin(info *run.Info) *Run {
 	if r.cfg.PropagateContext {
 		t.ParentSpan = info.ParentSpan
 	}
-	x.root = rootSpan(t.RunID)
+	x.root = info.ID.RootSpan()
 	binary.BigEndian.PutUint64(t.RootSpan[:], x.root)
 	t.Graph, t.Version, t.VersionID, t.GraphType = info.Graph, info.Version, info.VersionID, info.GraphType
 	t.Environment, t.RunKind = r.opts.Environment, string(info.Kind)
@@ -76,15 +76,6 @@ func (r *Recorder) Begin(info *run.Info) *Run {
 	t.Resource, t.Attrs = r.resource, r.custom
 	t.Derive = r.derive
 	return x
-}
-
-// mix returns 64 well-mixed bits of an id; salt makes independent ones.
-// Source: the finalizer of splitmix64, Steele, Lea & Flood 2014, OOPSLA.
-func mix(id backend.ID, salt uint64) uint64 {
-	z := binary.BigEndian.Uint64(id[:8]) ^ (binary.BigEndian.Uint64(id[8:])+salt)*0x9e3779b97f4a7c15
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z ^ z>>31
 }
 
 // Observe records one transition. It never blocks on anything but other steps of
@@ -132,17 +123,7 @@ func (r *Run) full(size int) bool {
 	return false
 }
 
-// rootSpan returns the span id of a run; any odd number is not zero.
-func rootSpan(id backend.ID) uint64 { return mix(id, 1) | 1 }
-
-// stepSpan returns the span id of a step of the run with that root. The items of a
-// foreach share a number. Whoever knows the run knows the ids of its spans.
-func stepSpan(root uint64, seq, item int) (id backend.SpanID) {
-	binary.BigEndian.PutUint64(id[:], root+1+uint64(seq)+uint64(item)<<32)
-	return id
-}
-
-func (r *Run) spanID(seq, item int) backend.SpanID { return stepSpan(r.root, seq, item) }
+func (r *Run) spanID(seq, item int) backend.SpanID { return run.StepSpan(r.root, seq, item) }
 
 func (r *Run) step(o *run.Observation) {
 	if r.rec.nodes != nil && !r.rec.nodes[o.Node] {

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"math"
 
+	"github.com/sparkrsi/spark/core/run"
 	"github.com/sparkrsi/spark/sdk/backend"
 )
 
@@ -40,7 +41,7 @@ func (r *Recorder) keep(t *backend.Trace) bool {
 
 // within reports whether the hash of a run id lies within the share p.
 func (r *Recorder) within(id backend.ID, p float64) bool {
-	return p >= 1 || float64(mix(id, 2)>>11)*0x1p-53 < p
+	return p >= 1 || float64(run.ID(id).Hash(2)>>11)*0x1p-53 < p
 }
 
 // headOnly reports whether nothing that happens in a run changes how it is

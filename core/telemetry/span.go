@@ -99,7 +99,7 @@ func StartSpan(ctx context.Context, name string, attrs ...run.Attr) (context.Con
 		t.steps++
 		t.mu.Unlock()
 		in.node, in.own, in.trail = name, nil, &trail{t: &sp.trail}
-		in.span = stepSpan(s.root, in.seq, 0)
+		in.span = run.StepSpan(s.root, in.seq, 0)
 		sp.s, sp.of = &in, t
 		return in.in(ctx), sp
 	}

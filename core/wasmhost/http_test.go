@@ -31,6 +31,7 @@ func web(t *testing.T) *httptest.Server {
 			}
 			w.Header().Set("X-Method", r.Method)
 			w.Header().Set("X-Sent", r.Header.Get("X-Sent"))
+			w.Header().Set("X-Trace", r.Header.Get("traceparent"))
 			w.Header().Set("X-Secret-Length", fmt.Sprint(len(r.Header.Get("Authorization"))))
 			w.Header().Add("X-Two", "a")
 			w.Header().Add("X-Two", "b")
@@ -354,6 +355,27 @@ func TestStockHTTP(t *testing.T) {
 		}
 		if a := decode[answer](t, out); a.Headers["x-method"] != "POST" || a.Body != `{"a":[1,"\u00e4"]}` {
 			t.Errorf("%s", out)
+		}
+	}
+	// The trace goes along where the run propagates it, unless the node wrote one.
+	const own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	for _, c := range []struct {
+		more  string
+		on    bool
+		trace func(*run.Step) string
+	}{
+		{"", false, func(*run.Step) string { return "" }},
+		{"", true, (*run.Step).TraceParent},
+		{`,"headers":{"TraceParent":"` + own + `"}`, true, func(*run.Step) string { return own }},
+	} {
+		s := step(`{"q":"a"}`)
+		s.Info, s.Seq = &run.Info{ID: run.ID{1}, TraceID: run.ID{2}, Propagate: c.on}, 3
+		out, err := node("http_get", "/echo", `,"on_error":"return"`+c.more).RunNode(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := decode[answer](t, out); a.Headers["x-trace"] != c.trace(s) {
+			t.Errorf("%+v: the server got %q, want %q", c.more, a.Headers["x-trace"], c.trace(s))
 		}
 	}
 	_, err = node("http_get", "/none", "").RunNode(t.Context(), step(`{}`))

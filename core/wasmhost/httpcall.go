@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -53,7 +54,25 @@ func (c *call) request(ctx context.Context, a *access, doc []byte) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
+	q.Headers = traced(q.Headers, c.step)
 	return c.fetch(ctx, a, q)
+}
+
+// traced returns headers with the W3C traceparent of the step, unless the node wrote
+// one itself.
+func traced(headers map[string]string, s *run.Step) map[string]string {
+	parent := s.TraceParent()
+	if parent == "" {
+		return headers
+	}
+	for name := range headers {
+		if strings.EqualFold(name, "traceparent") {
+			return headers
+		}
+	}
+	out := map[string]string{"traceparent": parent}
+	maps.Copy(out, headers)
+	return out
 }
 
 // fetch sends q, records that it did, and returns the response document.
