@@ -3,9 +3,7 @@ package otlp
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
-	"math"
 	"net"
 	"net/url"
 	"os"
@@ -30,8 +28,8 @@ type Config struct {
 	Insecure        bool              `json:"insecure,omitempty"`          // no TLS, for an endpoint without a scheme
 	TLS             TLS               `json:"tls,omitzero"`                // how to trust, and to be trusted
 	Compression     string            `json:"compression,omitempty"`       // none (the default) or gzip
-	Timeout         Seconds           `json:"timeout,omitempty"`           // of one attempt; 0 means 10s
-	RetryFor        Seconds           `json:"retry_for,omitempty"`         // repeat a request within one write so long; 0 means 5s. The host repeats the write
+	Timeout         plugin.Seconds    `json:"timeout,omitempty"`           // of one attempt; 0 means 10s
+	RetryFor        plugin.Seconds    `json:"retry_for,omitempty"`         // repeat a request within one write so long; 0 means 5s. The host repeats the write
 	MaxRequestBytes int               `json:"max_request_bytes,omitempty"` // before compression; 0 means 2 MiB, a Collector takes 4 by default
 }
 
@@ -41,31 +39,6 @@ type TLS struct {
 	CertFile   string `json:"cert_file,omitempty"`   // our certificate, for receivers that ask for one
 	KeyFile    string `json:"key_file,omitempty"`    // its key
 	ServerName string `json:"server_name,omitempty"` // expected in the receiver's certificate; empty means the host of the endpoint
-}
-
-// Seconds is a duration: a number of seconds, or a text such as 500ms.
-type Seconds time.Duration
-
-// MarshalJSON writes a text.
-func (s Seconds) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(s).String()) }
-
-// UnmarshalJSON reads either form.
-func (s *Seconds) UnmarshalJSON(b []byte) error {
-	var n float64
-	if json.Unmarshal(b, &n) == nil && math.Abs(n) < 1e9 {
-		*s = Seconds(n * float64(time.Second))
-		return nil
-	}
-	var text string
-	d, err := time.Duration(0), json.Unmarshal(b, &text)
-	if err == nil {
-		d, err = time.ParseDuration(text)
-	}
-	if err != nil {
-		return fmt.Errorf("%s is neither a number of seconds nor a duration such as 5s", b)
-	}
-	*s = Seconds(d)
-	return nil
 }
 
 const (

@@ -16,6 +16,7 @@ import (
 	"github.com/sparkrsi/spark/sdk/backend"
 	"github.com/sparkrsi/spark/sdk/backend/otel"
 	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/sdk/plugin"
 	"github.com/sparkrsi/spark/testkit/backendtest"
 )
 
@@ -160,7 +161,7 @@ func TestReceiverDown(t *testing.T) {
 		}
 		address := l.Addr().String()
 		l.Close()
-		w := open(t, (&receiver{endpoint: "http://" + address, protocol: protocol}).config(func(c *Config) { c.RetryFor = Seconds(150 * time.Millisecond) }))
+		w := open(t, (&receiver{endpoint: "http://" + address, protocol: protocol}).config(func(c *Config) { c.RetryFor = plugin.Seconds(150 * time.Millisecond) }))
 		if _, err := w.Write(t.Context(), batch(1, backendtest.Samples(0, 3)...)); !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), address) {
 			t.Fatalf("nobody there: %v", err)
 		}
@@ -189,7 +190,9 @@ func TestReceiverSlow(t *testing.T) {
 		r := listen(t, protocol, "", nil)
 		stuck := make(chan struct{})
 		r.rule(func(otel.Signal, []*tracepb.Span) verdict { <-stuck; return verdict{} })
-		w := open(t, r.config(func(c *Config) { c.Timeout, c.RetryFor = Seconds(50*time.Millisecond), Seconds(time.Millisecond) }))
+		w := open(t, r.config(func(c *Config) {
+			c.Timeout, c.RetryFor = plugin.Seconds(50*time.Millisecond), plugin.Seconds(time.Millisecond)
+		}))
 		_, err := w.Write(t.Context(), batch(1, backendtest.Sample(1)))
 		close(stuck)
 		if !fault.Is(err, fault.Timeout) || !strings.Contains(err.Error(), "50ms") {
@@ -208,7 +211,7 @@ func TestResumes(t *testing.T) {
 			}
 			return verdict{}
 		})
-		w := open(t, r.config(func(c *Config) { c.RetryFor = Seconds(time.Millisecond) }))
+		w := open(t, r.config(func(c *Config) { c.RetryFor = plugin.Seconds(time.Millisecond) }))
 		b := batch(1, backendtest.Samples(0, 20)...)
 		b.Traces[4].Probability = math.NaN()
 		for range 2 {
@@ -339,7 +342,7 @@ func TestTLS(t *testing.T) {
 		pool.AppendCertsFromPEM(pem)
 		secure, ca, _ := certify(t, pool)
 		r := listen(t, protocol, "", secure)
-		fast := func(c *Config) { c.RetryFor = Seconds(time.Millisecond) }
+		fast := func(c *Config) { c.RetryFor = plugin.Seconds(time.Millisecond) }
 		for name, f := range map[string]func(c *Config){
 			"an unknown authority": fast,
 			"no certificate":       func(c *Config) { fast(c); c.TLS.CAFile = ca },

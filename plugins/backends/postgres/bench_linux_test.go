@@ -14,6 +14,7 @@ import (
 
 	"github.com/sparkrsi/spark/core/telemetry"
 	"github.com/sparkrsi/spark/sdk/backend"
+	"github.com/sparkrsi/spark/sdk/plugin"
 	"github.com/sparkrsi/spark/testkit/backendtest"
 	"github.com/sparkrsi/spark/testkit/postgres"
 )
@@ -142,7 +143,7 @@ func copies(b *testing.B, schema string, e *encoder, times int) []byte {
 func benchmarkAggregate(b *testing.B, layout string) {
 	s := postgres.Start(b)
 	c := inSchema(s, layout, b.TempDir())
-	c.StatementTimeout = Seconds(time.Minute)
+	c.StatementTimeout = plugin.Seconds(time.Minute)
 	w := openAs(b, c)
 	defer w.Close(context.Background())
 	p := backend.Pack(&backend.Batch{Traces: batch()})

@@ -2,9 +2,7 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"math"
 	"net"
 	"os"
 	"regexp"
@@ -22,46 +20,21 @@ import (
 // Config names the server and how to write. Either ConnectionString or Host is
 // needed; the password may stand apart from both.
 type Config struct {
-	ConnectionString string  `json:"connection_string,omitempty"` // postgres://user@host:5432/database or key=value words
-	Host             string  `json:"host,omitempty"`              // a name, an address, or the folder of a socket
-	Port             int     `json:"port,omitempty"`              // 0 means 5432
-	Database         string  `json:"database,omitempty"`          // empty is the user's name
-	User             string  `json:"user,omitempty"`              // empty is whoever runs the plugin
-	Password         string  `json:"password,omitempty"`
-	PasswordFile     string  `json:"password_file,omitempty"`     // its content, without the last line end, is the password
-	SSLMode          string  `json:"sslmode,omitempty"`           // disable, allow, prefer (the default), require, verify-ca, verify-full
-	SSLRootCert      string  `json:"sslrootcert,omitempty"`       // file with the authorities to trust
-	Schema           string  `json:"schema,omitempty"`            // empty means spark_telemetry
-	Layout           string  `json:"layout,omitempty"`            // rows (the default) or packed; fixed when the schema is made
-	MaxConnections   int     `json:"max_connections,omitempty"`   // 2 to 100; 0 means 4
-	ConnectTimeout   Seconds `json:"connect_timeout,omitempty"`   // 0 means 5s
-	StatementTimeout Seconds `json:"statement_timeout,omitempty"` // 0 means 30s; aggregates over much data need more
-	AsyncCommit      bool    `json:"async_commit,omitempty"`      // a crash of the server may lose what was not flushed
-}
-
-// Seconds is a duration: a number of seconds, or a text such as 500ms.
-type Seconds time.Duration
-
-// MarshalJSON writes a text.
-func (s Seconds) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(s).String()) }
-
-// UnmarshalJSON reads either form.
-func (s *Seconds) UnmarshalJSON(b []byte) error {
-	var n float64
-	if json.Unmarshal(b, &n) == nil && math.Abs(n) < 1e9 {
-		*s = Seconds(n * float64(time.Second))
-		return nil
-	}
-	var text string
-	d, err := time.Duration(0), json.Unmarshal(b, &text)
-	if err == nil {
-		d, err = time.ParseDuration(text)
-	}
-	if err != nil {
-		return fmt.Errorf("%s is neither a number of seconds nor a duration such as 5s", b)
-	}
-	*s = Seconds(d)
-	return nil
+	ConnectionString string         `json:"connection_string,omitempty"` // postgres://user@host:5432/database or key=value words
+	Host             string         `json:"host,omitempty"`              // a name, an address, or the folder of a socket
+	Port             int            `json:"port,omitempty"`              // 0 means 5432
+	Database         string         `json:"database,omitempty"`          // empty is the user's name
+	User             string         `json:"user,omitempty"`              // empty is whoever runs the plugin
+	Password         string         `json:"password,omitempty"`
+	PasswordFile     string         `json:"password_file,omitempty"`     // its content, without the last line end, is the password
+	SSLMode          string         `json:"sslmode,omitempty"`           // disable, allow, prefer (the default), require, verify-ca, verify-full
+	SSLRootCert      string         `json:"sslrootcert,omitempty"`       // file with the authorities to trust
+	Schema           string         `json:"schema,omitempty"`            // empty means spark_telemetry
+	Layout           string         `json:"layout,omitempty"`            // rows (the default) or packed; fixed when the schema is made
+	MaxConnections   int            `json:"max_connections,omitempty"`   // 2 to 100; 0 means 4
+	ConnectTimeout   plugin.Seconds `json:"connect_timeout,omitempty"`   // 0 means 5s
+	StatementTimeout plugin.Seconds `json:"statement_timeout,omitempty"` // 0 means 30s; aggregates over much data need more
+	AsyncCommit      bool           `json:"async_commit,omitempty"`      // a crash of the server may lose what was not flushed
 }
 
 const (
@@ -153,8 +126,8 @@ func (c *Config) fill() error {
 	orElse(&c.Schema, defaultSchema)
 	orElse(&c.Layout, layoutRows)
 	orElse(&c.MaxConnections, defaultConnections)
-	orElse(&c.ConnectTimeout, Seconds(defaultConnectTimeout))
-	orElse(&c.StatementTimeout, Seconds(defaultStatementTimeout))
+	orElse(&c.ConnectTimeout, plugin.Seconds(defaultConnectTimeout))
+	orElse(&c.StatementTimeout, plugin.Seconds(defaultStatementTimeout))
 	switch {
 	case !schemaName.MatchString(c.Schema) || strings.HasPrefix(c.Schema, "pg_"):
 		return invalid("schema", "%q is no name: lower-case letters, digits and _, at most 63, not beginning with pg_", c.Schema)
@@ -163,7 +136,7 @@ func (c *Config) fill() error {
 	case c.MaxConnections < 2 || c.MaxConnections > 100:
 		return invalid("max_connections", "%d lies outside 2 to 100", c.MaxConnections)
 	}
-	for name, v := range map[string]Seconds{"connect_timeout": c.ConnectTimeout, "statement_timeout": c.StatementTimeout} {
+	for name, v := range map[string]plugin.Seconds{"connect_timeout": c.ConnectTimeout, "statement_timeout": c.StatementTimeout} {
 		if d := time.Duration(v); d < 10*time.Millisecond || d > maxTimeout {
 			return invalid(name, "%s lies outside 10ms to %s", d, maxTimeout)
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sparkrsi/spark/sdk/backend"
 	"github.com/sparkrsi/spark/sdk/fault"
+	"github.com/sparkrsi/spark/sdk/plugin"
 	"github.com/sparkrsi/spark/testkit/backendtest"
 	"github.com/sparkrsi/spark/testkit/postgres"
 )
@@ -359,7 +360,7 @@ func TestLargeValues(t *testing.T) {
 func TestDeadline(t *testing.T) {
 	s := postgres.Start(t)
 	c := inSchema(s, layoutRows, t.TempDir())
-	c.StatementTimeout = Seconds(150 * time.Millisecond)
+	c.StatementTimeout = plugin.Seconds(150 * time.Millisecond)
 	b := openAs(t, c)
 	defer b.Close(context.Background())
 	if _, err := b.Write(t.Context(), tenth(0)); err != nil {
